@@ -1,0 +1,1 @@
+"""The studio: pages, server and command line over the engine."""

@@ -1,0 +1,1 @@
+"""Style, logo and the embedded language model."""

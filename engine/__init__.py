@@ -1,0 +1,1 @@
+"""Simulation, local language models, storage and reports."""

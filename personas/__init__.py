@@ -1,0 +1,1 @@
+"""Personas, recipes and instruments that ship with Microcosm, as TOML files."""
