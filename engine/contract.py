@@ -51,9 +51,7 @@ def column(
 ) -> Column:
     """Declare one state column; with `labels` it holds category codes."""
     kind = (
-        "category"
-        if labels
-        else {"f": "float", "i": "integer", "u": "integer", "b": "boolean"}[np.dtype(dtype).kind]
+        "category" if labels else {"f": "float", "i": "integer", "u": "integer", "b": "boolean"}[np.dtype(dtype).kind]
     )
     return Column(kind, dtype, unit, low, high, tuple(labels), help, presentation, initial)  # type: ignore[arg-type]
 

@@ -69,9 +69,7 @@ class Rounded:
 
     def __post_init__(self) -> None:
         if not (self.step > 0 and self.high >= self.low):
-            raise DecisionError(
-                f"rounding to {self.step} over [{self.low}, {self.high}] is not a finite range"
-            )
+            raise DecisionError(f"rounding to {self.step} over [{self.low}, {self.high}] is not a finite range")
 
     @property
     def n_codes(self) -> int:

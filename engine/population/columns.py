@@ -58,6 +58,4 @@ class Column:
         step = 1.0 if self.kind == "integer" else 10.0 ** np.floor(np.log10(span / 10.0))
         while span / step > 100:
             step *= 2 if (span / step) <= 200 else 10
-        return Rounded(
-            float(np.floor(bottom / step) * step), float(np.ceil(top / step) * step), float(step), self.unit
-        )
+        return Rounded(float(np.floor(bottom / step) * step), float(np.ceil(top / step) * step), float(step), self.unit)
