@@ -17,7 +17,8 @@ class Column:
     """Meaning of one value per agent.
 
     Attributes:
-        kind: float (float64 or float32), integer (int64 or smaller), category (int16 codes into `labels`), boolean, text (object).
+        kind: float (float64 or float32), integer (int64 or smaller), category (integer codes into `labels`),
+            boolean, or text (object array of str).
         dtype: numpy dtype name of the array.
         unit: Unit, or an empty string.
         low, high: Range of a number, both included; None where open.
