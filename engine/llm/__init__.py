@@ -1,0 +1,1 @@
+"""Local language models: GGUF files, batched scoring and writing, and a scripted stand-in."""
