@@ -24,6 +24,7 @@ LAYERS = (
     ("network", "llm", "population"),
     ("measures", "policy"),
     ("interventions", "contract"),
+    ("world_state",),
     ("world",),
     ("simulation",),
     ("store",),

@@ -1,0 +1,193 @@
+"""`microcosm run` and the verbs that act on one run: resume, pause, cancel, replay, inject, fork."""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from app.commands.studies import load_chosen
+from app.progress import ProgressLines
+from app.terminal import as_duration, complain, say, say_fields, say_json
+from engine.errors import Problem, RunError, StudyError
+from engine.runs import (
+    Workspace,
+    cancel_run,
+    create_run,
+    find_run,
+    fork_run,
+    open_workspace,
+    pause_run,
+    read_info,
+    read_result,
+    read_study,
+    replay_run,
+    resume_run,
+    start_worker,
+)
+from engine.runs import inject as inject_run
+from engine.spec import InterventionSpec, Study
+
+ENDED = {"done", "cancelled", "failed", "interrupted", "paused", "waiting"}
+POLL_S = 0.1
+
+
+def run(arguments: Namespace) -> int:
+    """Create the runs of a study, wait for all of them, print each one's result; 0 when all are done."""
+    study = load_chosen(arguments)
+    workspace = open_workspace(arguments.workspace)
+    folders = [create_run(workspace, study, replicate=r) for r in range(study.replicates)]
+    start_worker(folders)
+    return _wait_and_print(folders, as_json=arguments.json)
+
+
+def resume(arguments: Namespace) -> int:
+    """Go on with a run, wait for it and print its result."""
+    folder = _find(arguments)
+    resume_run(folder)
+    return _wait_and_print([folder], as_json=arguments.json)
+
+
+def pause(arguments: Namespace) -> int:
+    """Ask a run to pause at its next step."""
+    folder = _find(arguments)
+    pause_run(folder)
+    return _print_request(arguments, folder, "pause", f"go on with: microcosm resume {folder.name}")
+
+
+def cancel(arguments: Namespace) -> int:
+    """Ask a run to end for good."""
+    folder = _find(arguments)
+    cancel_run(folder)
+    return _print_request(arguments, folder, "cancel", "what it recorded stays")
+
+
+def replay(arguments: Namespace) -> int:
+    """Compute a run again and print both digests; 1 where they differ."""
+    folder = _find(arguments)
+    outcome = replay_run(folder)
+    if arguments.json:
+        say_json({"run_id": folder.name, **_fields(outcome)})
+    else:
+        verdict = "identical" if outcome.identical else "within 1e-9" if outcome.within_tolerance else "different"
+        difference = "-" if outcome.first_difference is None else f"step {outcome.first_difference}"
+        say_fields(
+            {
+                "recorded": outcome.digest,
+                "replayed": outcome.replayed,
+                "verdict": verdict,
+                "first difference": difference,
+            }
+        )
+    if not (outcome.identical or outcome.within_tolerance):
+        complain(f"microcosm replay: {folder.name} differs from step {outcome.first_difference} on")
+    return 0 if outcome.digest == outcome.replayed else 1
+
+
+def inject(arguments: Namespace) -> int:
+    """Give a running run new interventions, which act from its next step on."""
+    folder = _find(arguments)
+    interventions = read_interventions(Path(arguments.file), read_study(folder))
+    inject_run(folder, interventions)
+    names = ", ".join(spec.name for spec in interventions)
+    return _print_request(arguments, folder, "inject", f"interventions: {names}")
+
+
+def fork(arguments: Namespace) -> int:
+    """Start a run that shares another's past up to a step, wait for it and print its result."""
+    workspace = open_workspace(arguments.workspace)
+    parent = find_run(workspace, arguments.run)
+    interventions = read_interventions(Path(arguments.file), read_study(parent)) if arguments.file else ()
+    folder = fork_run(workspace, parent, arguments.at, overrides=arguments.overrides, interventions=interventions)
+    start_worker([folder])
+    return _wait_and_print([folder], as_json=arguments.json)
+
+
+def read_interventions(path: Path, study: Study) -> tuple[InterventionSpec, ...]:
+    """Return the `[[interventions]]` of a TOML file, checked against the study that they will act in.
+
+    Raises:
+        StudyError: the file is no TOML, has other tables, or an intervention has problems.
+        RunError: the file cannot be read.
+    """
+    from engine.loading import dump_study, load_study
+
+    try:
+        table = tomllib.loads(path.expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"cannot read '{path}': {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StudyError([Problem(f"not TOML: {error}", file=path.name)]) from error
+    if set(table) != {"interventions"}:
+        given = ", ".join(table) or "nothing"
+        raise StudyError([Problem(f"has {given}; only [[interventions]] is allowed here", file=path.name)])
+    whole = {**tomllib.loads(dump_study(study)), "interventions": table["interventions"]}
+    return load_study(whole, file=path.name).interventions
+
+
+def watch_runs(folders: Sequence[Path]) -> list[Any]:
+    """Wait until every run has ended or paused, showing progress, and return their last `RunInfo`s.
+
+    An interruption by the keyboard pauses the runs that have not ended and is passed on.
+    """
+    waiting = list(folders)
+    with ProgressLines() as progress:
+        try:
+            while waiting:
+                infos = {folder: read_info(folder) for folder in waiting}
+                for info in infos.values():
+                    if info.status != "queued":
+                        progress.show(info)
+                waiting = [folder for folder, info in infos.items() if info.status not in ENDED]
+                if waiting:
+                    time.sleep(POLL_S)
+        except KeyboardInterrupt:
+            for folder in waiting:
+                pause_run(folder)
+            complain(f"pausing; go on with: microcosm resume {waiting[0].name if waiting else folders[-1].name}")
+            raise
+    return [read_info(folder) for folder in folders]
+
+
+def _wait_and_print(folders: Sequence[Path], *, as_json: bool) -> int:
+    infos = watch_runs(folders)
+    for info in infos:
+        if as_json:
+            say_json(read_result(Path(info.folder)).to_json())
+        else:
+            _print_result(info)
+    failed = [info for info in infos if info.status not in {"done", "paused", "waiting"}]
+    for info in failed:
+        complain(
+            f"microcosm: run {info.run_id} is {info.status} at step {info.step}: {info.message or 'no reason given'}"
+        )
+    return 1 if failed else 0
+
+
+def _print_result(info: Any) -> None:
+    result = read_result(Path(info.folder))
+    say(f"{info.run_id}  {info.status}  {result.steps} steps, {result.n_agents} agents, {as_duration(result.wall_s)}")
+    say_fields({f"  {name}": value for name, value in sorted(result.measures.items())})
+    say(f"  {result.database}")
+
+
+def _print_request(arguments: Namespace, folder: Path, request: str, remark: str) -> int:
+    info = read_info(folder)
+    if arguments.json:
+        say_json({"run_id": info.run_id, "request": request, "status": info.status, "step": info.step})
+    else:
+        say(f"{request} asked of {info.run_id}, now {info.status} at step {info.step}; {remark}")
+    return 0
+
+
+def _find(arguments: Namespace) -> Path:
+    workspace: Workspace = open_workspace(arguments.workspace)
+    return find_run(workspace, arguments.run)
+
+
+def _fields(outcome: Any) -> dict[str, Any]:
+    names = ("identical", "within_tolerance", "first_difference", "digest", "replayed")
+    return {name: getattr(outcome, name) for name in names}
