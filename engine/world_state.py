@@ -1,0 +1,113 @@
+"""Pack a world into arrays and back: the content of a checkpoint.
+
+Only numbers and bytes are stored, so a checkpoint can be read with `allow_pickle=False`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import RunError
+from engine.network import Graph
+
+if TYPE_CHECKING:
+    from engine.world import World
+
+Arrays = dict[str, NDArray[Any]]
+FORMAT = 1
+
+
+def pack_world(world: World) -> Arrays:
+    """Return the world's mutable state as arrays."""
+    state: Arrays = {f"state/{name}": world.population[name] for name in world.state_columns}
+    texts: dict[str, list[str]] = {}
+    for name in sorted(world.changed_personas - set(world.state_columns)):
+        if world.persona.columns[name].kind == "text":
+            texts[name] = [str(value) for value in world.population[name]]
+        else:
+            state[f"persona/{name}"] = world.population[name]
+    for name in sorted(world.changed_layers):
+        graph = world.network.layers[name]
+        state[f"layer/{name}/indptr"], state[f"layer/{name}/indices"] = graph.indptr, graph.indices
+        if graph.weights is not None:
+            state[f"layer/{name}/weights"] = graph.weights
+    state["entered"], state["left"] = world.entered, world.left
+    if world._heard is not None:
+        state["heard"] = world._heard
+    rest = {
+        "format": FORMAT,
+        "step": world.step,
+        "env": world.env,
+        "params": world.params.model_dump(mode="json"),
+        "persona_texts": texts,
+        "texts": list(world._texts.items()),
+        "asked": world.asker.asked,
+        "n_messages": world._n_messages,
+        "triggers": world.triggers,
+        "injected": world.injected,
+        "stopped": world.stopped,
+        "measured": [[name, segment, value] for (name, segment), value in world.measured.items()],
+        "graphs": {name: _shape(world.network.layers[name]) for name in sorted(world.changed_layers)},
+    }
+    state["rest"] = np.frombuffer(json.dumps(rest, default=_plain).encode(), np.uint8)
+    return {name: array.copy() for name, array in state.items()}
+
+
+def unpack_world(world: World, state: Mapping[str, NDArray[Any]]) -> None:
+    """Put a packed state into a freshly built world of the same study.
+
+    Raises:
+        RunError: the state was written by another version.
+    """
+    rest = json.loads(np.asarray(state["rest"], np.uint8).tobytes().decode())
+    if rest["format"] != FORMAT:
+        raise RunError(f"the checkpoint has format {rest['format']}; this version reads format {FORMAT}")
+    world.entered, world.left = state["entered"].copy(), state["left"].copy()
+    for name in world.state_columns:
+        world.population[name] = state[f"state/{name}"].copy()
+    for key in state:
+        kind, _, name = key.partition("/")
+        if kind == "persona":
+            world.population[name] = state[key].copy()
+            world.changed_personas.add(name)
+    for name, texts in rest["persona_texts"].items():
+        world.population[name] = np.array(texts, object)
+        world.changed_personas.add(name)
+    if world.n_agents != world.persona.n:
+        grown = {name: world.population[name] for name in world.persona.columns}
+        world.persona.grow(world.n_agents - world.persona.n, grown)
+    for name in world.changed_personas:
+        world.persona.values[name] = world.population[name]
+    for name, (n, directed, complete) in rest["graphs"].items():
+        world.network.layers[name] = Graph(
+            n=n,
+            indptr=state[f"layer/{name}/indptr"].copy(),
+            indices=state[f"layer/{name}/indices"].copy(),
+            weights=state[f"layer/{name}/weights"].copy() if f"layer/{name}/weights" in state else None,
+            directed=directed,
+            complete=complete,
+        )
+        world.changed_layers.add(name)
+    world._heard = state["heard"].copy() if "heard" in state else None
+    world.step, world.env, world.stopped = rest["step"], rest["env"], rest["stopped"]
+    world.params = world.info.params(**rest["params"])
+    world._texts = {int(text_id): text for text_id, text in rest["texts"]}
+    world.asker.asked = dict(rest["asked"])
+    world._n_messages = rest["n_messages"]
+    world.triggers, world.injected = rest["triggers"], rest["injected"]
+    world.measured = {(name, segment): value for name, segment, value in rest["measured"]}
+
+
+def _shape(graph: Graph) -> list[int | bool]:
+    return [graph.n, graph.directed, graph.complete]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot stand in a checkpoint")
