@@ -1,0 +1,1 @@
+"""The studio's own parts that Streamlit does not have."""

@@ -1,0 +1,168 @@
+"""Frames of a run: one byte per drawn agent and step, live from the worker or read back from what was recorded."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.runs.live import LiveReader
+from engine.store import read_states
+
+MAX_FRAME_BYTES = 64_000_000
+KEPT_RECORDINGS = 8
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The drawn agents of a run: ids, places in [-1, 1] and ties as positions into `ids`."""
+
+    ids: NDArray[np.int64]
+    xy: NDArray[np.float32]
+    ties: NDArray[np.uint32]
+
+    def to_bytes(self) -> bytes:
+        """Return header (n agents, n ties, both uint32), x, y, ids and tie pairs, little-endian."""
+        head = np.array([len(self.ids), len(self.ties)], "<u4").tobytes()
+        xy = np.asarray(self.xy, "<f4")
+        places = np.ascontiguousarray(xy[:, 0]).tobytes() + np.ascontiguousarray(xy[:, 1]).tobytes()
+        return head + places + self.ids.astype("<u4").tobytes() + np.ascontiguousarray(self.ties, "<u4").tobytes()
+
+
+def load_layout(folder: Path) -> Layout | None:
+    """Return the layout that the worker wrote, or None where it is not there yet."""
+    path = folder / "layout.npz"
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as held:
+        xy = np.stack([held["x"], held["y"]], axis=1).astype(np.float32)
+        ties = np.stack([held["source"], held["target"]], axis=1).astype(np.uint32)
+        return Layout(held["ids"].astype(np.int64), xy, ties)
+
+
+def load_meta(folder: Path) -> dict[str, Any]:
+    """Return what the drawn columns mean: `columns` with name, labels or range, help; and a note on the sample."""
+    path = folder / "meta.json"
+    if not path.exists():
+        return {"columns": [], "note": ""}
+    held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return {"columns": [_column(entry) for entry in held.get("columns", [])], "note": str(held.get("note", ""))}
+
+
+def _column(entry: Any) -> dict[str, Any]:
+    """Bring one column's description into one shape: name, labels (texts) or low and high, help."""
+    low, high, labels = entry.get("low"), entry.get("high"), entry.get("labels") or []
+    if len(labels) == 2 and all(isinstance(label, int | float) for label in labels):
+        low, high, labels = labels[0], labels[1], []
+    span = entry.get("range")
+    if span:
+        low, high = span
+    labels = [str(label) for label in labels]
+    return {"name": entry["name"], "labels": labels, "low": low, "high": high, "help": entry.get("help", "")}
+
+
+def live_frame(folder: Path, column: str) -> tuple[int, int, bytes] | None:
+    """Return (step, sequence number, one byte per drawn agent) of the newest live frame, or None."""
+    if not (folder / "live.bin").exists():
+        return None
+    found = LiveReader(folder).read()
+    if found is None:
+        return None
+    step, sequence, columns = found
+    if column not in columns:
+        return None
+    return int(step), int(sequence), columns[column].tobytes()
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One state column over the recorded steps: `codes` has one row per step, one byte per drawn agent."""
+
+    steps: NDArray[np.int64]
+    codes: NDArray[np.uint8]
+
+    def row(self, step: int) -> int:
+        """Return the row of the last recorded step not after `step`."""
+        return int(max(0, np.searchsorted(self.steps, step, side="right") - 1))
+
+
+class Recordings:
+    """Recordings of the runs that somebody watches, the most recently used ones kept in memory."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[tuple[str, str, int], Recording] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, folder: Path, column: dict[str, Any], ids: NDArray[np.int64], committed: int) -> Recording:
+        """Return the recording up to a committed step; reads the store once per (run, column, step)."""
+        key = (str(folder), column["name"], committed)
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key]
+        recording = read_recording(folder, column, ids)
+        with self._lock:
+            self._held[key] = recording
+            while len(self._held) > KEPT_RECORDINGS:
+                self._held.popitem(last=False)
+        return recording
+
+
+def read_recording(folder: Path, column: dict[str, Any], ids: NDArray[np.int64]) -> Recording:
+    """Read one column's states of the drawn agents at every recorded step, change rows filled forward.
+
+    Steps are thinned evenly where all of them would need more than 64 MB.
+    """
+    states = read_states(folder)
+    if states.is_empty() or column["name"] not in states.columns:
+        return Recording(np.zeros(0, np.int64), np.zeros((0, len(ids)), np.uint8))
+    states = states.sort("step")
+    step = states["step"].to_numpy()
+    agent = states["agent_id"].to_numpy().astype(np.int64)
+    codes = encode(states[column["name"]], column)
+    place = np.full(int(max(agent.max(), ids.max())) + 1, -1, np.int64)
+    place[ids] = np.arange(len(ids))
+    where = place[agent]
+    steps, starts = np.unique(step, return_index=True)
+    ends = np.append(starts[1:], len(step))
+    every = max(1, -(-len(steps) * max(1, len(ids)) // MAX_FRAME_BYTES))
+    kept = np.unique(np.append(np.arange(0, len(steps), every), len(steps) - 1))
+    out = np.zeros((len(kept), len(ids)), np.uint8)
+    frame = np.zeros(len(ids), np.uint8)
+    row = 0
+    for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        drawn = where[start:end] >= 0
+        frame[where[start:end][drawn]] = codes[start:end][drawn]
+        if row < len(kept) and kept[row] == index:
+            out[row] = frame
+            row += 1
+    return Recording(steps[kept].astype(np.int64), out)
+
+
+def encode(values: Any, column: dict[str, Any]) -> NDArray[np.uint8]:
+    """Return one byte per value: the category's code, 0 or 1, or 0..255 over the column's range."""
+    labels = column["labels"]
+    if values.dtype.is_numeric():
+        numbers = values.to_numpy().astype(np.float64)
+        if labels:
+            return np.clip(np.nan_to_num(numbers), 0, 255).astype(np.uint8)
+        low, high = _range(column, numbers)
+        scaled = (np.nan_to_num(numbers, nan=low) - low) / max(high - low, 1e-12)
+        return np.clip(np.rint(scaled * 255), 0, 255).astype(np.uint8)
+    texts = values.cast(str).to_list()
+    names = labels or ["false", "true"]
+    code = {name: index for index, name in enumerate(names)}
+    return np.array([code.get(text, 0) for text in texts], np.uint8)
+
+
+def _range(column: dict[str, Any], numbers: NDArray[np.float64]) -> tuple[float, float]:
+    finite = numbers[np.isfinite(numbers)]
+    low = column["low"] if column["low"] is not None else (finite.min() if finite.size else 0.0)
+    high = column["high"] if column["high"] is not None else (finite.max() if finite.size else 1.0)
+    return float(low), float(high)
