@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from engine.draws import keyed_uniform
     from engine.errors import MicrocosmError, StudyError
     from engine.loading import dump_study, load_study, parse_study
-    from engine.measures import gain_equality, gini, largest_cluster_share, n_major_clusters, variance_polarization
+    from engine.measures import cluster_sizes, gain_equality, gini, major_clusters, variance_polarization
     from engine.network import Graph
     from engine.runs import run_study
     from engine.simulation import simulate
@@ -38,10 +38,10 @@ _HOME = {
     "engine.errors": ("MicrocosmError", "StudyError"),
     "engine.loading": ("dump_study", "load_study", "parse_study"),
     "engine.measures": (
+        "cluster_sizes",
         "gain_equality",
         "gini",
-        "largest_cluster_share",
-        "n_major_clusters",
+        "major_clusters",
         "variance_polarization",
     ),
     "engine.network": ("Graph",),
@@ -67,15 +67,15 @@ __all__ = [
     "StudyError",
     "Words",
     "Writing",
+    "cluster_sizes",
     "column",
     "dump_study",
     "gain_equality",
     "gini",
     "keyed_uniform",
     "knob",
-    "largest_cluster_share",
     "load_study",
-    "n_major_clusters",
+    "major_clusters",
     "parse_study",
     "read_measures",
     "read_states",
