@@ -1,0 +1,170 @@
+"""The language section of a report: what the model was asked, and what it put on the options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.reports.contents import StudyPart, query
+
+NOT_PEOPLE = (
+    "These are the model's answer probabilities, not the share of people who would choose so. "
+    "No human data were compared."
+)
+STEREOTYPE = "Differences between groups here may be the model's stereotype."
+RANDOM_WEIGHTS = "Demonstration model with random weights: its answers carry no meaning."
+BUILT_IN_RULES = "Demonstration model with built-in rules."
+SCRIPTED = "Scripted answers are seeded random numbers: they carry no meaning and stand in for a model in tests."
+MAX_SITUATIONS = 8
+
+
+@dataclass(frozen=True)
+class AskedDecision:
+    """What the model was asked for one decision of one run."""
+
+    name: str
+    n_situations: int
+    n_decisions: int
+    mass_mean: float
+    mass_low: float
+    sources: str
+
+
+@dataclass(frozen=True)
+class ShownSituation:
+    """One distinct prompt with its distribution.
+
+    Attributes:
+        decision: Name of the decision.
+        n_decisions: How many decisions of the run met it.
+        prompt: The exact text that the model was given.
+        options: Option texts.
+        p: Probability of each option as agents drew from it.
+        mass: Probability that the model put on the options together.
+    """
+
+    decision: str
+    n_decisions: int
+    prompt: str
+    options: tuple[str, ...]
+    p: tuple[float, ...]
+    mass: float
+
+
+@dataclass(frozen=True)
+class LanguagePart:
+    """The language section of one study, from its first counted run."""
+
+    label: str
+    run_id: str
+    model: dict[str, Any]
+    asked: list[AskedDecision]
+    shown: list[ShownSituation]
+    counts: dict[str, int]
+    sentences: list[str]
+
+
+def read_language(part: StudyPart) -> LanguagePart | None:
+    """Return the language section of a study, or None where no language model decided or wrote anything."""
+    if not part.folders:
+        return None
+    folder, row = part.folders[0], part.counted[0]
+    by_decision = query(
+        folder,
+        "SELECT decision, count(*) AS n, avg(mass) AS mean_mass, min(mass) AS low_mass, "
+        "string_agg(DISTINCT source, ', ' ORDER BY source) AS sources FROM situations "
+        "GROUP BY decision ORDER BY decision",
+    ).to_dicts()
+    model = row.record.get("model") or {}
+    written = query(folder, "SELECT count(*) AS n FROM messages WHERE situation_id >= 0")["n"][0]
+    if not by_decision and not written:
+        return None
+    met = _count_decisions(folder)
+    asked = [
+        AskedDecision(
+            str(found["decision"]),
+            int(found["n"]),
+            sum(n for (decision, _), n in met.items() if decision == found["decision"]),
+            float(found["mean_mass"] if found["mean_mass"] is not None else np.nan),
+            float(found["low_mass"] if found["low_mass"] is not None else np.nan),
+            str(found["sources"]),
+        )
+        for found in by_decision
+    ]
+    counts = {name: int(value) for name, value in _read_counts(folder).items()}
+    return LanguagePart(
+        part.label, row.info.run_id, model, asked, _show_situations(folder, met), counts, sentences_for(model, asked)
+    )
+
+
+def sentences_for(model: dict[str, Any], asked: list[AskedDecision]) -> list[str]:
+    """Return the sentences that stand beside every language result."""
+    told = [NOT_PEOPLE, STEREOTYPE]
+    if asked and all(decision.sources == "scripted" for decision in asked):
+        told.insert(0, SCRIPTED)
+    note = model_note(model)
+    return [note, *told] if note else told
+
+
+def model_note(model: dict[str, Any]) -> str:
+    """Return the sentence that stands on every figure of a demonstration model, or an empty string."""
+    name = str(model.get("name", "")).lower()
+    if not (model.get("is_pocket") or "pocket" in name):
+        return ""
+    return RANDOM_WEIGHTS if model.get("random_weights", "random" in name or "trained" not in name) else BUILT_IN_RULES
+
+
+def _count_decisions(folder: Path) -> dict[tuple[str, int], int]:
+    full = query(
+        folder,
+        "SELECT decision, situation_id, count(*) AS n FROM decisions WHERE situation_id >= 0 GROUP BY ALL",
+    )
+    counted = query(
+        folder,
+        "SELECT decision, situation_id, sum(n)::BIGINT AS n FROM decision_counts WHERE situation_id >= 0 GROUP BY ALL",
+    )
+    met: dict[tuple[str, int], int] = {}
+    for frame in (counted, full):  # a run that records both keeps the full count
+        for decision, situation, n in frame.iter_rows():
+            met[str(decision), int(situation)] = int(n)
+    return met
+
+
+def _show_situations(folder: Path, met: dict[tuple[str, int], int]) -> list[ShownSituation]:
+    names = sorted({decision for decision, _ in met})
+    each = max(1, MAX_SITUATIONS // max(1, len(names)))
+    chosen: list[tuple[str, int]] = []
+    for name in names:
+        own = sorted((key for key in met if key[0] == name), key=lambda key: (-met[key], key[1]))
+        chosen += own[:each]
+    if not chosen:
+        return []
+    ids = ", ".join(str(situation) for _, situation in chosen)
+    rows = query(folder, f"SELECT * FROM situations WHERE situation_id IN ({ids})").to_dicts()
+    found = {(str(row["decision"]), int(row["situation_id"])): row for row in rows}
+    return [
+        ShownSituation(
+            key[0],
+            met[key],
+            str(found[key]["prompt"]),
+            tuple(str(option) for option in found[key]["options"]),
+            tuple(float(np.exp(value)) for value in found[key]["logp"]),
+            float(found[key]["mass"]),
+        )
+        for key in chosen
+        if key in found
+    ]
+
+
+def _read_counts(folder: Path) -> dict[str, int]:
+    from engine.runs import read_result
+
+    result = read_result(folder)
+    return {
+        "model calls": result.model_calls,
+        "situations": result.situations,
+        "answers taken from the cache": result.cache_hits,
+    }

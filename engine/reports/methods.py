@@ -1,0 +1,111 @@
+"""The methods text of a report, written from the study and the records of its runs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from engine.decision import Integers
+from engine.reports.contents import StudyPart
+from engine.reports.study_tables import show
+from engine.simulation import simulate
+
+DRAWS = (
+    "Every random draw is a number of the counter-based generator Philox4x32-10, keyed by seed, stream, step, turn, "
+    "agent and lane; no generator state exists, so a draw is the same whatever the order of computation and however "
+    "often a run was stopped and resumed."
+)
+LIFTING = (
+    "Agents for whom everything that the prompt shows is the same share one situation. The model is asked once per "
+    "situation; its log probabilities of the option texts are read from the logits, normalised over the options and "
+    "stored; each agent's own action is then drawn by the engine. No answer is parsed from free text."
+)
+
+
+def write_methods(part: StudyPart) -> list[str]:
+    """Return the paragraphs of the methods text of one study."""
+    study, info = part.study, part.info
+    runs = len(part.counted)
+    told = [
+        f"The scenario “{info.title}” ({info.name}; {info.source}) was simulated with {part.n_agents:,} agents for "
+        f"up to {study.steps:,} steps (one step is one {info.unit}), in {runs} run{'s' if runs != 1 else ''} with dynamics "
+        f"seed{'s' if runs != 1 else ''} {part.seeds}. Step 0 is the initial state.",
+        _describe_population(part),
+        _describe_seeds(part),
+        DRAWS,
+    ]
+    if info.mechanism_only:
+        told.append("The scenario is mechanism only: nothing in it is a person's decision, so no policy takes part.")
+    else:
+        told.append(_describe_policies(part))
+    if study.interventions:
+        n = len(study.interventions)
+        told.append(
+            f"{n} intervention{'s act' if n != 1 else ' acts'} as listed above. An intervention acts on the state at "
+            "its step and is first visible one step later."
+        )
+    record = study.record
+    told.append(
+        f"States and measures were recorded every {record.every} step{'s' if record.every != 1 else ''} and at the "
+        f"last (states: {record.states}; decisions: {record.decisions})."
+    )
+    return told
+
+
+def list_phases() -> list[str]:
+    """Return the phases of a step, in order, as the simulation documents them."""
+    text = simulate.__doc__ or ""
+    found = re.findall(r"^\s+\d+\. (.+?)(?=^\s+\d+\. |^\s*$)", text, flags=re.M | re.S)
+    return [" ".join(phase.split()) for phase in found]
+
+
+def _describe_population(part: StudyPart) -> str:
+    spec = part.study.population
+    if spec.personas:
+        origin = f"were given the personas of the pack “{spec.personas}”"
+    elif spec.recipe:
+        origin = f"were drawn from the population recipe “{spec.recipe}”"
+    else:
+        origin = "have the columns that the study defines"
+    if spec.columns and (spec.personas or spec.recipe):
+        origin += f", with columns of the study's own ({', '.join(spec.columns)})"
+    layers = "; ".join(
+        f"{layer.kind} ({', '.join(f'{n} = {show(v)}' for n, v in layer.params.items())})"
+        if layer.params
+        else layer.kind
+        for layer in part.study.layers
+    )
+    return f"The agents {origin}. They are tied by {len(part.study.layers)} layer(s) of ties: {layers}."
+
+
+def _describe_seeds(part: StudyPart) -> str:
+    study = part.study
+    told = ", ".join(f"{name} {study.seed_of(name, 0)}" for name in ("population", "network", "dynamics"))
+    redrawn = " and ".join(study.redraw)
+    others = f"{redrawn} are redrawn as well" if redrawn else "population and network are the same in all of them"
+    return f"Seeds of replicate 0: {told}. Replicate r adds r to the seed of the dynamics; {others}."
+
+
+def _describe_policies(part: StudyPart) -> str:
+    used = {
+        decision.name: (part.study.decisions[decision.name].policy if decision.name in part.study.decisions else "rule")
+        for decision in part.info.decisions
+    }
+    told = [f"Decision “{name}”: {policy}." for name, policy in used.items()]
+    if set(used.values()) & {"language", "mixture"}:
+        told += [LIFTING, _describe_model(part)]
+        if any(isinstance(d.answer, Integers) for d in part.info.decisions if used[d.name] in {"language", "mixture"}):
+            told.append("A number is drawn from the exact distribution over its whole range.")
+    return " ".join(text for text in told if text)
+
+
+def _describe_model(part: StudyPart) -> str:
+    for row in part.counted:
+        model: dict[str, Any] = row.record.get("model") or {}
+        if model:
+            return (
+                f"Language model: {model.get('name', 'unknown')}, quantization {model.get('quantization', 'unknown')}, "
+                f"SHA-256 {model.get('sha256', 'unknown')}, template {str(model.get('template', 'unknown'))[:80]}, "
+                f"back end {model.get('backend', 'unknown')}."
+            )
+    return "The runs recorded no language model."

@@ -1,0 +1,206 @@
+"""The study in tables: knobs, people, ties, who decides, interventions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from engine.contract import ScenarioInfo
+from engine.decision import Integers
+from engine.reports.contents import StudyPart, query
+from engine.spec import InterventionSpec, Study, Whom
+
+Rows = list[dict[str, Any]]
+MAX_COLUMNS = 40
+BOUNDS = ("ge", "gt", "le", "lt")
+SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+
+
+def tabulate_knobs(study: Study, info: ScenarioInfo) -> Rows:
+    """Return one row per knob: name, value, default, unit, range, help, and whether the study changed it."""
+    params = info.params(**study.params)
+    rows = []
+    for name, field in info.params.model_fields.items():
+        value = getattr(params, name)
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        held = [(b, getattr(part, b)) for part in field.metadata for b in BOUNDS if getattr(part, b, None) is not None]
+        rows.append(
+            {
+                "name": name,
+                "value": show(value),
+                "default": show(field.default),
+                "unit": extra.get("unit", ""),
+                "range": ", ".join(f"{SIGNS[bound]} {show(limit)}" for bound, limit in held),
+                "help": field.description or "",
+                "changed": value != field.default,
+            }
+        )
+    return rows
+
+
+def tabulate_people(folder: Path) -> Rows:
+    """Return one row per persona column: name, kind and what its values are at the start."""
+    # Aggregated in the database, so that a population of millions never becomes a frame here.
+    described = query(folder, "SELECT column_name, column_type FROM (DESCRIBE agents)").to_dicts()
+    skipped = {"agent_id", "entered", "left"}
+    rows = []
+    for row in described:
+        name, kind = str(row["column_name"]), str(row["column_type"])
+        if name in skipped or name.startswith("initial_"):
+            continue
+        if len(rows) == MAX_COLUMNS:
+            rows.append({"name": "…", "kind": "", "values": "further columns are in the table agents"})
+            break
+        rows.append(
+            {"name": name, "kind": "text" if kind == "VARCHAR" else "number", "values": _values(folder, name, kind)}
+        )
+    return rows
+
+
+def _values(folder: Path, name: str, kind: str) -> str:
+    quoted = '"' + name.replace('"', '""') + '"'
+    if kind == "VARCHAR":
+        counts = query(folder, f"SELECT {quoted} AS v, count(*) AS n FROM agents GROUP BY 1 ORDER BY n DESC, v LIMIT 9")
+        total = int(query(folder, "SELECT count(*) AS n FROM agents")["n"][0])
+        if counts.height > 8 and int(counts["n"][0]) * 20 < total:
+            return "texts, mostly different"
+        told = [f"{str(v)[:60]} {n / total:.0%}" for v, n in counts.head(8).iter_rows()]
+        return ", ".join(told) + (", …" if counts.height > 8 else "")
+    if kind == "BOOLEAN":
+        return f"yes {float(query(folder, f'SELECT avg({quoted}::INT) AS a FROM agents')['a'][0]):.0%}"
+    found = query(folder, f"SELECT avg({quoted}) AS a, min({quoted}) AS b, max({quoted}) AS c FROM agents").row(0)
+    return f"mean {show(found[0])}, {show(found[1])} to {show(found[2])}"
+
+
+def tabulate_layers(study: Study, folder: Path, n_agents: int) -> Rows:
+    """Return one row per layer of ties: name, kind, parameters, ties, mean degree."""
+    held = {row["layer"]: row for row in query(folder, "SELECT * FROM layers").to_dicts()}
+    rows = []
+    for layer in study.layers:
+        found = held.get(layer.name, {})
+        ties = found.get("n_ties")
+        if found.get("complete"):
+            ties = n_agents * (n_agents - 1) // 2
+        both = 1 if found.get("directed") else 2
+        rows.append(
+            {
+                "name": layer.name,
+                "kind": layer.kind,
+                "params": ", ".join(f"{name} = {show(value)}" for name, value in layer.params.items()) or "none",
+                "ties": "not recorded" if ties is None else f"{int(ties):,}",
+                "degree": "" if ties is None or not n_agents else show(both * int(ties) / n_agents),
+            }
+        )
+    return rows
+
+
+def tabulate_decisions(study: Study, info: ScenarioInfo) -> Rows:
+    """Return one row per decision: question, options, and who decides."""
+    rows = []
+    for decision in info.decisions:
+        chosen = study.decisions.get(decision.name)
+        policy = chosen.policy if chosen else "rule"
+        answer = decision.answer
+        options = f"{answer.low} to {answer.high}" if isinstance(answer, Integers) else " / ".join(answer.texts)
+        who = {
+            "rule": "the scenario's rule",
+            "language": "the language model",
+            "scripted": "seeded random answers (no meaning)",
+            "mixture": f"the language model for a share of {show(chosen.share) if chosen else ''}, else the rule",
+        }[policy]
+        fields = decision.persona_fields
+        if chosen is not None and chosen.persona_fields is not None:
+            fields = chosen.persona_fields
+        shown = ", ".join(fields) or "no persona fields"
+        order = {"both": "options asked forwards and backwards", "forward": "options asked forwards"}
+        detail = ""
+        if policy in {"language", "mixture"} and chosen is not None:
+            detail = f"shown: {shown}; {order[chosen.option_order]}; temperature {show(chosen.temperature)}"
+        rows.append(
+            {"name": decision.name, "question": decision.question, "options": options, "who": who, "detail": detail}
+        )
+    return rows
+
+
+def tabulate_interventions(study: Study) -> Rows:
+    """Return one row per intervention: name, when, whom, what."""
+    return [
+        {
+            "name": spec.name,
+            "when": describe_when(spec),
+            "whom": describe_whom(spec.whom),
+            "what": describe_effect(spec),
+        }
+        for spec in study.interventions
+    ]
+
+
+def describe_when(spec: InterventionSpec) -> str:
+    """Return when an intervention acts, in words."""
+    if spec.at is not None:
+        return f"on the state at step {spec.at}"
+    when = f"every {spec.every} steps" if spec.every is not None else f"when {spec.when}"
+    return when + (f", until step {spec.until}" if spec.until is not None else "")
+
+
+def describe_whom(whom: Whom) -> str:
+    """Return whom an intervention reaches, in words."""
+    told = []
+    if whom.ids is not None:
+        told.append(f"agents {', '.join(str(agent) for agent in whom.ids[:20])}{' …' if len(whom.ids) > 20 else ''}")
+    if whom.where:
+        told.append(f"agents with {whom.where}")
+    if whom.top:
+        amount = f"{whom.top.share:.3g} (share)" if whom.top.share is not None else str(whom.top.n)
+        told.append(f"of these the {amount} with the largest {whom.top.by}")
+    if whom.sample:
+        amount = f"{whom.sample.share:.3g} (share)" if whom.sample.share is not None else str(whom.sample.n)
+        told.append(f"of these {amount} drawn at random")
+    return "; ".join(told) or "everyone"
+
+
+def describe_effect(spec: InterventionSpec) -> str:
+    """Return what an intervention does, in words."""
+    rest = {name: value for name, value in spec.do.model_dump().items() if name != "effect"}
+    return spec.do.effect + (
+        f" ({', '.join(f'{name} = {show(value)}' for name, value in rest.items())})" if rest else ""
+    )
+
+
+def tabulate_final(parts: list[StudyPart]) -> Rows:
+    """Return one row per study and measure: last value, band over runs, range over runs."""
+    rows = []
+    for part in parts:
+        for result in part.results:
+            final, values = result.final, result.stack.final
+            finite = pl.Series(values).drop_nans()
+            rows.append(
+                {
+                    "study": part.label,
+                    "measure": result.stack.label,
+                    "unit": result.measure.unit if result.measure else "",
+                    "mean": show(float(final.mean[0])),
+                    "band": f"{show(float(final.low[0]))} to {show(float(final.high[0]))}"
+                    if result.has_band
+                    else "none",
+                    "error": show(float(finite.std() or 0.0) / len(finite) ** 0.5) if result.has_band else "none",
+                    "range": f"{show(finite.min())} to {show(finite.max())}" if len(finite) > 1 else "",
+                    "n_runs": int(final.n_runs[0]),
+                    "help": result.measure.help if result.measure else "",
+                    "source": result.measure.source if result.measure else "",
+                }
+            )
+    return rows
+
+
+def show(value: Any) -> str:
+    """Return a value as a table shows it: numbers with at most five digits, a dash for none."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return "–" if value != value else f"{value:.5g}"
+    return str(value)
