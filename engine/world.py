@@ -298,7 +298,7 @@ class World:
                 turn=turn,
                 texts={"transcript": ids},
                 variants=variants,
-                **{name: np.broadcast_to(np.asarray(v), agents.shape)[rows] for name, v in columns.items()},
+                **_rows_of(columns, agents.size, rows),
             )
             for g, row, text_id in zip(speaking, rows.tolist(), said.tolist(), strict=True):
                 text = self.text(text_id).strip()
@@ -328,12 +328,12 @@ class World:
             column = self.state_columns.get(name) or self.persona.columns[name]
             fill = values.get(name, "" if column.kind == "text" else column.initial)
             self.population[name] = np.concatenate([array, np.full(n, fill, array.dtype)])
-        self.persona.grow(n, {name: self.population[name] for name in self.persona.columns})
         self.changed_personas |= set(self.persona.columns)
         self.entered = np.concatenate([self.entered, np.full(n, self.step, np.int64)])
         self.left = np.concatenate([self.left, np.full(n, -1, np.int64)])
         if self._heard is not None:
             self._heard = np.concatenate([self._heard, np.full(n, -1, np.int64)])
+        self.match_persona()
         for name, graph in self.network.layers.items():
             self.network.layers[name] = graph.grown(n)
             self.changed_layers.add(name)
@@ -341,6 +341,12 @@ class World:
         for agent in ids.tolist():
             self.emit("entered", agent)
         return ids
+
+    def match_persona(self) -> None:
+        """Let the population's own columns agree with the world's after agents entered or columns changed."""
+        self.persona.n = self.n_agents
+        for name in self.persona.columns:
+            self.persona.values[name] = self.population[name]
 
     def leave(self, agents: IntArray) -> None:
         """Let agents leave; their ids are never used again."""
@@ -387,8 +393,8 @@ class World:
         changed[agents] = values
         self.population[name] = changed
         if name in self.persona.columns and name not in self.state_columns:
-            self.persona.values[name] = changed
             self.changed_personas.add(name)
+            self.match_persona()
 
     def change_ties(self, layer: str, add: IntArray | None, cut: IntArray | None) -> None:
         """Add and cut ties of one layer; each change is recorded.
@@ -477,6 +483,10 @@ class World:
         from engine.world_state import unpack_world
 
         unpack_world(self, state)
+
+
+def _rows_of(columns: Mapping[str, Any], n: int, rows: IntArray) -> dict[str, Any]:
+    return {name: np.broadcast_to(np.asarray(value), (n,))[rows] for name, value in columns.items()}
 
 
 def canonical_bytes(array: NDArray[Any]) -> memoryview | bytes:

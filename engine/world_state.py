@@ -78,11 +78,7 @@ def unpack_world(world: World, state: Mapping[str, NDArray[Any]]) -> None:
     for name, texts in rest["persona_texts"].items():
         world.population[name] = np.array(texts, object)
         world.changed_personas.add(name)
-    if world.n_agents != world.persona.n:
-        grown = {name: world.population[name] for name in world.persona.columns}
-        world.persona.grow(world.n_agents - world.persona.n, grown)
-    for name in world.changed_personas:
-        world.persona.values[name] = world.population[name]
+    world.match_persona()
     for name, (n, directed, complete) in rest["graphs"].items():
         world.network.layers[name] = Graph(
             n=n,
