@@ -1,0 +1,245 @@
+"""From a study's `[population]` to a population: recipe, persona pack and inline columns put together.
+
+Where several define a column, an inline column wins over the pack and the pack over the recipe; the columns that
+depend on it follow the winner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import PopulationError, Problem
+from engine.population.columns import Column
+from engine.population.files import check_head, list_files, read_toml
+from engine.population.packs import PersonaPack, load_pack
+from engine.population.population import Population
+from engine.population.recipes import DrawnColumn, build_drawn, order_columns
+from engine.population.schema import clashing_names, name_problem
+from engine.population.tables import Partitions, build_partitions, draw_column
+from engine.population.text import quoted
+from engine.population.typed import TypedColumn, type_values
+from engine.spec import PopulationSpec
+
+PERSONA = "persona"
+_RECIPE_HEAD = {"format", "title", "source", "help", "licence", "columns"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe as loaded.
+
+    Attributes:
+        name: Name in studies.
+        title, help, source, licence: What it is and where its shares come from.
+        tables: One table per column, as written.
+    """
+
+    name: str
+    title: str
+    help: str
+    source: str
+    licence: str
+    tables: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass
+class _Plan:
+    """All columns of a population: those with given values, and those to draw in order."""
+
+    pack: PersonaPack | None = None
+    inline: dict[str, TypedColumn] = field(default_factory=dict)
+    drawn: dict[str, DrawnColumn] = field(default_factory=dict)
+    partitions: dict[str, Partitions] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """Type of each column by name, in the order in which the study names them."""
+        held = dict(self.pack.columns) if self.pack else {}
+        held.update({name: part.column for name, part in self.inline.items()})
+        held.update({name: drawn.column for name, drawn in self.drawn.items()})
+        return {name: held[name] for name in self.names if name in held}
+
+
+def list_recipes(folder: Path | None = None) -> list[str]:
+    """Return the names of the shipped recipes and of those in the user's own personas folder."""
+    return list_files("recipes", folder)
+
+
+def load_recipe(name: str, folder: Path | None = None) -> Recipe:
+    """Return a recipe; its distributions and tables are checked.
+
+    Raises:
+        PopulationError: unknown name, or one line per problem with the table's key.
+    """
+    recipe, problems = _read_recipe(name, folder)
+    plan = _Plan()
+    _plan_tables(plan, recipe.tables, problems, "columns", f"{name}.toml")
+    _link(plan, problems, f"{name}.toml")
+    _refuse(problems)
+    return recipe
+
+
+def _read_recipe(name: str, folder: Path | None) -> tuple[Recipe, list[str]]:
+    content = read_toml("recipes", name, folder)
+    problems: list[str] = []
+    check_head(content, _RECIPE_HEAD, problems, f"{name}.toml")
+    tables = content.get("columns")
+    if not isinstance(tables, dict) or not tables or not all(isinstance(table, dict) for table in tables.values()):
+        problems.append(f"the recipe has no [columns.NAME] tables; write at least one ({name}.toml)")
+        tables = {}
+    head = {key: str(content.get(key, "")) for key in ("title", "help", "source", "licence")}
+    return Recipe(name, tables=tables, **head), problems
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        raise PopulationError("\n".join(dict.fromkeys(problems)))
+
+
+def _plan_tables(plan: _Plan, tables: Mapping[str, Any], problems: list[str], prefix: str, file: str = "") -> None:
+    """Add the columns of a recipe or of `[population.columns]` to the plan; a later one replaces an earlier one."""
+    for name, given in tables.items():
+        where = f"{prefix}.{name}"
+        found: list[str] = []
+        wrong = name_problem(name)
+        if wrong:
+            found.append(f"{wrong} @ {where}")
+        elif isinstance(given, Mapping):
+            drawn = build_drawn(name, given, found, where)
+            if drawn is not None:
+                plan.drawn[name] = drawn
+                plan.inline.pop(name, None)
+        else:
+            _plan_values(plan, name, given, found, where)
+        if name not in plan.names:
+            plan.names.append(name)
+        problems += [f"{line} ({file})" if file else line for line in found]
+
+
+def _plan_values(plan: _Plan, name: str, given: Any, problems: list[str], where: str) -> None:
+    if isinstance(given, list | tuple):
+        if not given:
+            problems.append(f"the list is empty; give one value per agent @ {where}")
+            return
+        found: list[str] = []
+        part = type_values(name, given, found, lambda index: f"row {index}")
+        problems += [f"{line} @ {where}" for line in found]
+        if part is not None:
+            plan.inline[name] = part
+            plan.drawn.pop(name, None)
+        return
+    drawn = build_drawn(name, {"value": given}, problems, where)
+    if drawn is not None:
+        plan.drawn[name] = drawn
+        plan.inline.pop(name, None)
+
+
+def _link(plan: _Plan, problems: list[str], file: str = "") -> None:
+    """Order the drawn columns and map their tables onto their parents."""
+    found: list[str] = clashing_names(plan.names)
+    plan.order = order_columns(plan.drawn, plan.names, found)
+    columns = plan.columns
+    for name in plan.order:
+        plan.partitions[name] = build_partitions(plan.drawn[name], columns, found)
+    problems += [f"{line} ({file})" if file else line for line in found]
+
+
+def _make_plan(spec: PopulationSpec, folder: Path | None) -> _Plan:
+    plan = _Plan()
+    problems: list[str] = []
+    if spec.recipe is not None:
+        try:
+            recipe, found = _read_recipe(spec.recipe, folder)
+        except PopulationError as error:
+            problems.append(str(Problem(str(error), "population.recipe")))
+        else:
+            problems += found
+            _plan_tables(plan, recipe.tables, problems, "columns", f"{spec.recipe}.toml")
+    if spec.personas is not None:
+        try:
+            plan.pack = load_pack(spec.personas, folder)
+        except PopulationError as error:
+            problems += [str(Problem(line, "population.personas")) for line in str(error).splitlines()]
+        else:
+            for name in plan.pack.parts:
+                plan.drawn.pop(name, None)
+            plan.names = list(dict.fromkeys([*plan.pack.parts, *plan.names]))
+    unreadable = bool(problems)
+    _plan_tables(plan, spec.columns, problems, "population.columns")
+    if not unreadable:
+        _link(plan, problems)
+    _refuse(problems)
+    return plan
+
+
+def persona_columns(spec: PopulationSpec, folder: Path | None = None) -> dict[str, Column]:
+    """Return the type of each column that the population will have, without drawing any value.
+
+    Args:
+        spec: The study's population.
+        folder: The user's own personas folder.
+
+    Raises:
+        PopulationError: one line per problem.
+    """
+    plan = _make_plan(spec, folder)
+    return {**plan.columns, **({PERSONA: _persona_column(plan.pack)} if plan.pack else {})}
+
+
+def _persona_column(pack: PersonaPack) -> Column:
+    words = "Position of the person in the pack; agents beyond its length repeat it in order."
+    return Column("integer", "int64", low=0, high=pack.n - 1, help=words)
+
+
+def _size(spec: PopulationSpec, plan: _Plan, default_size: int) -> int:
+    lengths = {name: int(part.values.size) for name, part in plan.inline.items()}
+    size = spec.size
+    if size is None:
+        size = next(iter(lengths.values()), plan.pack.n if plan.pack else default_size)
+    problems = [
+        f"{length} values were given for {size} agents; the list needs one per agent @ population.columns.{name}"
+        for name, length in lengths.items()
+        if length != size
+    ]
+    if size < 1:
+        problems.append(f"a population of {quoted(size)} agents is empty; give at least 1 @ population.size")
+    _refuse(problems)
+    return size
+
+
+def build_population(
+    spec: PopulationSpec, seed: int, default_size: int = 1000, folder: Path | None = None
+) -> Population:
+    """Return the population that a study describes.
+
+    Args:
+        spec: Recipe, persona pack, inline columns, or several of them.
+        seed: Seed of the population; agent i's values depend on it and on i, never on the size.
+        default_size: Size where neither the study nor a list nor a pack gives one.
+        folder: The user's own personas folder.
+
+    Raises:
+        PopulationError: one line per problem.
+    """
+    plan = _make_plan(spec, folder)
+    population = Population(_size(spec, plan, default_size))
+    agents = np.arange(population.n, dtype=np.int64)
+    values: dict[str, NDArray[Any]] = {name: part.values for name, part in plan.inline.items()}
+    if plan.pack:
+        rows = agents % plan.pack.n
+        values = {**{name: part.values[rows] for name, part in plan.pack.parts.items()}, **values}
+    for name in plan.order:
+        values[name] = draw_column(plan.drawn[name], plan.partitions[name], values, agents, seed)
+    for name, column in plan.columns.items():
+        population.add(name, column, values[name])
+    if plan.pack:
+        population.add(PERSONA, _persona_column(plan.pack), rows)
+    return population

@@ -1,0 +1,120 @@
+"""Persona packs: people written out one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import PopulationError
+from engine.population.columns import Column
+from engine.population.files import check_head, list_files, read_toml
+from engine.population.schema import clashing_names, load_schema, name_problem
+from engine.population.text import quoted
+from engine.population.typed import TypedColumn, type_values
+
+_HEAD = {"format", "title", "source", "help", "licence", "columns", "people"}
+
+
+@dataclass(frozen=True)
+class PersonaPack:
+    """People with typed columns.
+
+    Attributes:
+        name: Name in studies.
+        title, help, source, licence: What it is and where it comes from.
+        n: Number of people.
+        parts: Column and values by name, one row per person.
+    """
+
+    name: str
+    title: str
+    help: str
+    source: str
+    licence: str
+    n: int
+    parts: Mapping[str, TypedColumn]
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """Type of each column by name."""
+        return {name: part.column for name, part in self.parts.items()}
+
+
+def list_packs(folder: Path | None = None) -> list[str]:
+    """Return the names of the shipped persona packs and of those in the user's own personas folder."""
+    return list_files("packs", folder)
+
+
+def load_pack(name: str, folder: Path | None = None) -> PersonaPack:
+    """Return a persona pack with every value checked.
+
+    Args:
+        name: Name of the pack.
+        folder: The user's own personas folder.
+
+    Raises:
+        PopulationError: unknown name, or one line per problem: person, column, value and what is allowed.
+    """
+    return parse_pack(name, read_toml("packs", name, folder))
+
+
+def parse_pack(name: str, content: Mapping[str, Any]) -> PersonaPack:
+    """Return a persona pack from the content of its file.
+
+    Raises:
+        PopulationError: one line per problem.
+    """
+    file = f"{name}.toml"
+    problems: list[str] = []
+    check_head(dict(content), _HEAD, problems, file)
+    people = content.get("people", [])
+    if not isinstance(people, list) or not people or not all(isinstance(person, Mapping) for person in people):
+        raise PopulationError("\n".join([*problems, f"the pack has no [[people]]; write at least one ({file})"]))
+    keys = list(dict.fromkeys(key for person in people for key in person))
+    problems += [f"{wrong} ({file})" for key in keys if (wrong := name_problem(key))]
+    problems += [f"{wrong} ({file})" for wrong in clashing_names(keys)]
+    parts: dict[str, TypedColumn] = {}
+    labels = [_person(person, index) for index, person in enumerate(people)]
+    for key in keys:
+        missing = [labels[index] for index, person in enumerate(people) if key not in person]
+        if missing:
+            problems.append(f"{', '.join(missing[:12])}: no value for {quoted(key)}, which others have ({file})")
+            continue
+        part = type_values(key, [person[key] for person in people], problems, labels.__getitem__)
+        if part is not None:
+            parts[key] = part
+    _describe(content.get("columns", {}), parts, problems, file)
+    _check_names(people, problems, file)
+    if problems:
+        raise PopulationError("\n".join(problems))
+    head = {key: str(content.get(key, "")) for key in ("title", "help", "source", "licence")}
+    return PersonaPack(name, n=len(people), parts=parts, **head)
+
+
+def _person(person: Mapping[str, Any], index: int) -> str:
+    name = person.get("display_name")
+    return f"{quoted(name)} (person {index + 1})" if isinstance(name, str) else f"person {index + 1}"
+
+
+def _describe(described: Any, parts: dict[str, TypedColumn], problems: list[str], file: str) -> None:
+    """Give columns outside the codebook the unit and help that the file states."""
+    if not isinstance(described, Mapping):
+        problems.append(f"[columns] is {quoted(described)}, not a table per column ({file})")
+        return
+    for name, words in described.items():
+        if name in load_schema() or not isinstance(words, Mapping) or not set(words) <= {"unit", "help"}:
+            problems.append(f"[columns.{name}] may give unit and help of a column outside the codebook ({file})")
+        elif name in parts:
+            column, values = parts[name]
+            texts = {key: str(text) for key, text in words.items()}
+            parts[name] = TypedColumn(dataclasses.replace(column, **texts), values)  # type: ignore[arg-type]
+
+
+def _check_names(people: Sequence[Mapping[str, Any]], problems: list[str], file: str) -> None:
+    names = [str(person["display_name"]) for person in people if "display_name" in person]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        problems.append(f"display_name {', '.join(map(quoted, twice))} stands more than once ({file})")

@@ -1,0 +1,203 @@
+"""Conditional tables: which cell an agent falls into, by its parents' values, and the draw within it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.draws import draw_uniform
+from engine.population.columns import Column
+from engine.population.recipes import DrawnColumn, Leaf
+from engine.population.text import quoted
+from engine.population.typed import range_words
+from engine.registry import nearest
+
+OTHERS = "*"
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The keys of one table level, as a map from a parent's value to the key's position.
+
+    Attributes:
+        slots: Position of the key for each category code, or for each segment between `cuts`.
+        cuts: Ascending cut points of a numeric parent; None for categories and booleans.
+    """
+
+    slots: NDArray[np.int64]
+    cuts: NDArray[np.float64] | None = None
+
+    def positions(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the position of the key that each value falls under, int64, same shape."""
+        if self.cuts is None:
+            return self.slots[values.astype(np.int64)]
+        return self.slots[np.searchsorted(self.cuts, values, side="right")]
+
+
+Partitions = Mapping[tuple[str, ...], Partition]
+
+
+def parse_interval(key: str) -> tuple[float, float] | None:
+    """Return the bounds [low, high) of `<25`, `25..65` or `>=65`, or None where the key is none of these."""
+    text = key.strip()
+    try:
+        if text.startswith("<"):
+            return -math.inf, float(text[1:])
+        if text.startswith(">="):
+            return float(text[2:]), math.inf
+        low, dots, high = text.partition("..")
+        return (float(low), float(high)) if dots else None
+    except ValueError:
+        return None
+
+
+def build_partitions(
+    drawn: DrawnColumn, columns: Mapping[str, Column], problems: list[str]
+) -> dict[tuple[str, ...], Partition]:
+    """Return one partition per table of a drawn column, by the keys that lead to it.
+
+    Args:
+        drawn: The column.
+        columns: Types of its parents, by name; a parent that is missing there is left to `order_columns`.
+        problems: Receives unknown categories, overlaps and gaps, each with the table's key.
+    """
+    partitions: dict[tuple[str, ...], Partition] = {}
+
+    def visit(cells: Any, path: tuple[str, ...]) -> None:
+        if not isinstance(cells, Mapping):
+            return
+        parent = drawn.given[len(path)]
+        if parent not in columns:
+            return
+        where = ".".join([f"{drawn.where}.table", *(f'"{key}"' for key in path)])
+        partition = _partition(list(cells), parent, columns[parent], problems, where)
+        if partition is not None:
+            partitions[path] = partition
+        for key, below in cells.items():
+            visit(below, (*path, key))
+
+    visit(drawn.cells, ())
+    return partitions
+
+
+def _partition(keys: Sequence[str], parent: str, column: Column, problems: list[str], where: str) -> Partition | None:
+    if column.kind == "text":
+        problems.append(f"{quoted(parent)} is a text column; a table needs a category, a boolean or a number @ {where}")
+        return None
+    if column.kind in ("category", "boolean"):
+        return _category_partition(keys, parent, column.labels or ("no", "yes"), problems, where)
+    return _number_partition(keys, parent, column, problems, where)
+
+
+def _category_partition(
+    keys: Sequence[str], parent: str, labels: tuple[str, ...], problems: list[str], where: str
+) -> Partition | None:
+    before = len(problems)
+    slots = np.full(len(labels), -1, dtype=np.int64)
+    for position, key in enumerate(keys):
+        if key == OTHERS:
+            continue
+        for label in [key] if key in labels else [part.strip() for part in key.split("|")]:
+            if label not in labels:
+                problems.append(f"{quoted(label)} is not a value of {parent}{nearest(label, labels)} @ {where}")
+            elif slots[labels.index(label)] >= 0:
+                problems.append(f"{quoted(label)} stands in the table twice @ {where}")
+            else:
+                slots[labels.index(label)] = position
+    return _covered(slots, keys, [f"'{label}'" for label in labels], parent, problems, where, None, before)
+
+
+def _number_partition(
+    keys: Sequence[str], parent: str, column: Column, problems: list[str], where: str
+) -> Partition | None:
+    before = len(problems)
+    intervals: dict[int, tuple[float, float]] = {}
+    for position, key in enumerate(keys):
+        if key == OTHERS:
+            continue
+        interval = parse_interval(key)
+        if interval is None or not interval[0] < interval[1]:
+            problems.append(f"{quoted(key)} is not an interval such as '<25', '25..65' or '>=65' @ {where}")
+            continue
+        intervals[position] = interval
+    cuts = np.array(sorted({bound for pair in intervals.values() for bound in pair if math.isfinite(bound)}))
+    starts, ends = [-math.inf, *cuts.tolist()], [*cuts.tolist(), math.inf]
+    slots = np.full(len(starts), -1, dtype=np.int64)
+    for segment, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        inside = [position for position, (low, high) in intervals.items() if low <= start and end <= high]
+        if len(inside) > 1:
+            both = " and ".join(f"'{keys[position]}'" for position in inside)
+            problems.append(f"{both} overlap @ {where}")
+        if inside:
+            slots[segment] = inside[0]
+    low = -math.inf if column.low is None else column.low
+    high = math.inf if column.high is None else column.high
+    reachable = [end > low and start <= high for start, end in zip(starts, ends, strict=True)]
+    names = [f"[{start:g}, {end:g})" for start, end in zip(starts, ends, strict=True)]
+    parent_words = f"{parent} in {range_words(column)}"
+    return _covered(slots, keys, names, parent_words, problems, where, (cuts, reachable), before)
+
+
+def _covered(
+    slots: NDArray[np.int64],
+    keys: Sequence[str],
+    names: Sequence[str],
+    parent: str,
+    problems: list[str],
+    where: str,
+    numeric: tuple[NDArray[np.float64], list[bool]] | None,
+    before: int,
+) -> Partition | None:
+    """Give what no key covers to `*`; without one, each uncovered category or reachable interval is a problem."""
+    if OTHERS in keys:
+        slots[slots < 0] = list(keys).index(OTHERS)
+    missing = [name for index, name in enumerate(names) if slots[index] < 0 and (numeric is None or numeric[1][index])]
+    if missing and len(problems) == before:
+        problems.append(f"no row for {', '.join(missing)} of {parent}; add one, or '*' for all others @ {where}")
+    if len(problems) > before:
+        return None
+    return Partition(slots, None if numeric is None else numeric[0])
+
+
+def draw_column(
+    drawn: DrawnColumn,
+    partitions: Partitions,
+    values: Mapping[str, NDArray[Any]],
+    agents: NDArray[np.int64],
+    seed: int,
+) -> NDArray[Any]:
+    """Return one value per agent, in the column's dtype, shape (len(agents),).
+
+    Args:
+        drawn: The column.
+        partitions: What `build_partitions` returned for it.
+        values: Arrays of its parents, each of shape (len(agents),).
+        agents: Agent ids; an agent's value depends on its id, its parents' values and the seed alone.
+        seed: Seed of the population.
+    """
+    uniforms = draw_uniform(seed, f"population.{drawn.name}", 0, 0, agents)
+    drawn_values = np.empty(agents.size, dtype=drawn.column.dtype)
+
+    def fill(cells: Any, path: tuple[str, ...], rows: NDArray[np.int64] | slice) -> None:
+        if not isinstance(cells, Mapping):
+            drawn_values[rows] = _draw_leaf(cells, uniforms[rows], drawn.column)
+            return
+        positions = partitions[path].positions(values[drawn.given[len(path)]][rows])
+        for position, (key, below) in enumerate(cells.items()):
+            inside = np.flatnonzero(positions == position)
+            if inside.size:
+                fill(below, (*path, key), inside if isinstance(rows, slice) else rows[inside])
+
+    fill(drawn.cells, (), slice(None))
+    return drawn_values
+
+
+def _draw_leaf(leaf: Leaf, uniforms: NDArray[np.float64], column: Column) -> NDArray[Any]:
+    if leaf.outcomes is not None:
+        return np.asarray(leaf.outcomes[leaf.distribution.choices(uniforms)])
+    return leaf.distribution.quantiles(uniforms, whole=column.kind == "integer").astype(column.dtype)
