@@ -230,7 +230,7 @@ class Catalog:
 
     def digests(self) -> dict[int, str]:
         """Return the digest chain by step."""
-        return dict(self.select("select step, digest from digests order by step"))  # type: ignore[arg-type]
+        return dict(self.select("select step, digest from digests order by step"))
 
     def digest_at(self, step: int) -> str | None:
         """Return the digest of a step, None if it is not committed."""

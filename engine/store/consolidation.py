@@ -46,6 +46,7 @@ def build_database(
         try:
             partial.unlink(missing_ok=True)
             with connect(partial) as connection:
+                connection.execute("set memory_limit = '1GB'; set threads = 2")
                 fill(connection, catalog, materialise=True, edge_limit=edge_limit, status=status)
                 connection.execute("checkpoint")
             partial.replace(path)

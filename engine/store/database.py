@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +17,6 @@ from engine.store.catalog import Catalog, Segment
 from engine.store.schema import PLAIN_TABLES, SEGMENT_TABLES, literal, quoted, table_columns
 
 DATABASE_NAME = "run.duckdb"
-SETTINGS: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": "false",
-    "threads": "2",
-    "memory_limit": "1GB",
-}
 KEPT_TABLES = (
     "states",
     "decisions",
@@ -37,8 +33,12 @@ KEPT_TABLES = (
 
 def connect(path: Path | None = None, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     """Open a database file, or one in memory, that never downloads an extension."""
-    target = ":memory:" if path is None else str(path)
-    return duckdb.connect(target, read_only=read_only and path is not None, config=dict(SETTINGS))
+    spill = Path(tempfile.gettempdir()) / "microcosm-duckdb"
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "temp_directory": str(spill),
+    }
+    return duckdb.connect(":memory:" if path is None else str(path), read_only=read_only, config=settings)
 
 
 def fill(

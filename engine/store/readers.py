@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import duckdb
 import polars as pl
 
-from engine.errors import RunError, RunNotFound
+from engine.errors import RunError
 from engine.store.catalog import CATALOG_NAME, Catalog
 from engine.store.database import DATABASE_NAME, connect, fill, has_database
 from engine.store.schema import quoted
@@ -86,7 +86,12 @@ def query(run: Run, sql: str, parameters: Sequence[Any] = ()) -> pl.DataFrame:
         RunNotFound: no run is there.
         RunError: its files cannot be read.
     """
-    return _read(run, lambda connection: connection.sql(sql, params=list(parameters)).pl())
+
+    def work(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
+        frame: pl.DataFrame = connection.sql(sql, params=list(parameters)).pl()
+        return frame
+
+    return _read(run, work)
 
 
 def read_states(run: Run, step: int | None = None, *, labels: bool = True) -> pl.DataFrame:
@@ -200,7 +205,8 @@ def read_edges(run: Run, step: int | None = None) -> pl.DataFrame:
     if not (home / CATALOG_NAME).is_file():
         return query(run, sql, [step, step, step])
     with open_segments(home) as connection:
-        return connection.sql(sql, params=[step, step, step]).pl()
+        frame: pl.DataFrame = connection.sql(sql, params=[step, step, step]).pl()
+    return frame
 
 
 def table_names(run: Run) -> list[str]:

@@ -248,8 +248,8 @@ EDGES_CHANGING = """select layer, source, target, weight, step as from_step, nex
     )
     where added"""
 
-SITUATIONS = """select situation_id, decision, coalesce(prefixes.text, '') || coalesce(suffixes.text, '') as prompt, options,
-        logp, raw_logp, mass, model, source
+SITUATIONS = """select situation_id, decision, coalesce(prefixes.text, '') || coalesce(suffixes.text, '') as prompt,
+        options, logp, raw_logp, mass, model, source
     from situation_parts
     left join texts prefixes on prefixes.text_id = prefix_id
     left join texts suffixes on suffixes.text_id = suffix_id"""

@@ -61,7 +61,8 @@ def write_segment(folder: Path, name: str, frame: pl.DataFrame, first: int, last
         folder: The run's folder.
         name: Segment table.
         frame: Its rows.
-        first, last: Steps covered.
+        first: First step covered.
+        last: Last step covered.
         level: How often the rows were merged.
     """
     path = f"{SEGMENT_FOLDER}/{name}-{first:08d}-{last:08d}-{secrets.token_hex(3)}.parquet"
@@ -235,7 +236,8 @@ def copy_history(parent: Catalog, child: Catalog, at: int) -> None:
     digests = parent.select("select step, digest from digests where step <= ?", (at,))
     # An injection journalled at `at` acts on the state at `at` and shows at the next step: it is after the fork.
     journal = parent.select(
-        "select step, call, kind, key, value, batch, 1 from journal where step <= ? and not (kind = 'inject' and step = ?)",
+        "select step, call, kind, key, value, batch, 1 from journal where step <= ? "
+        "and not (kind = 'inject' and step = ?)",
         (at, at),
     )
     with child.transaction() as connection:
