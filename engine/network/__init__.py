@@ -1,0 +1,37 @@
+"""Networks: graphs as rows of neighbours, their generators, files and layout."""
+
+from __future__ import annotations
+
+from engine.network.build import build_network, expected_ties
+from engine.network.files import (
+    GraphFile,
+    export_edges,
+    find_network_file,
+    read_csv_ties,
+    read_graph,
+    read_graphml,
+    read_node_columns,
+    write_graphml,
+)
+from engine.network.generators import Generator
+from engine.network.graph import Graph, Network
+from engine.network.layout import layout_nodes
+from engine.network.parameters import NetworkParams
+
+__all__ = [
+    "Generator",
+    "Graph",
+    "GraphFile",
+    "Network",
+    "NetworkParams",
+    "build_network",
+    "expected_ties",
+    "export_edges",
+    "find_network_file",
+    "layout_nodes",
+    "read_csv_ties",
+    "read_graph",
+    "read_graphml",
+    "read_node_columns",
+    "write_graphml",
+]

@@ -1,0 +1,91 @@
+"""Parameters of each kind of network: defaults, bounds, units and words, from which forms are drawn."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class NetworkParams(BaseModel):
+    """Base of all generators' parameters: frozen, no unknown names, no infinities."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _knob(default: Any, help: str, unit: str = "", **bounds: Any) -> Any:
+    return Field(default, description=help, json_schema_extra={"unit": unit}, **bounds)
+
+
+class ErdosRenyi(NetworkParams):
+    """Parameters of `erdos_renyi`."""
+
+    mean_degree: float = _knob(10.0, "Expected number of ties of an agent.", "ties", ge=0)
+
+
+class WattsStrogatz(NetworkParams):
+    """Parameters of `watts_strogatz`."""
+
+    k: int = _knob(10, "Nearest agents on the ring that each one is tied to; even.", "ties", ge=2, multiple_of=2)
+    p_rewire: float = _knob(0.05, "Probability that a tie is led to a random agent instead.", ge=0, le=1)
+
+
+class BarabasiAlbert(NetworkParams):
+    """Parameters of `barabasi_albert`."""
+
+    m: int = _knob(3, "Ties that each newcomer makes, to agents drawn by their number of ties.", "ties", ge=1)
+
+
+class StochasticBlock(NetworkParams):
+    """Parameters of `stochastic_block`."""
+
+    sizes: tuple[Annotated[int, Field(ge=1)], ...] = _knob(
+        (), "Agents in each group, in order of agent id; none given means two equal halves.", "agents"
+    )
+    p_within: float = _knob(0.02, "Probability of a tie between two agents of one group.", ge=0, le=1)
+    p_between: float = _knob(0.001, "Probability of a tie between agents of different groups.", ge=0, le=1)
+
+
+class Configuration(NetworkParams):
+    """Parameters of `configuration`."""
+
+    degrees: tuple[Annotated[int, Field(ge=0)], ...] = _knob(
+        (4,), "Ties of each agent, in order of agent id; a shorter list is repeated.", "ties", min_length=1
+    )
+
+
+class Ring(NetworkParams):
+    """Parameters of `ring`."""
+
+    k: int = _knob(2, "Nearest agents on the ring that each one is tied to; even.", "ties", ge=2, multiple_of=2)
+
+
+class Grid(NetworkParams):
+    """Parameters of `grid`."""
+
+    rows: int | None = _knob(None, "Rows; left out, as square as the number of agents allows.", "agents", ge=1)
+    columns: int | None = _knob(None, "Columns; left out, as square as the number of agents allows.", "agents", ge=1)
+    periodic: bool = _knob(False, "Whether opposite edges of the grid touch, so that all have four neighbours.")
+
+
+class Caveman(NetworkParams):
+    """Parameters of `caveman`."""
+
+    cliques: int | None = _knob(None, "Number of cliques; left out, as many as fill the population.", "cliques", ge=1)
+    size: int = _knob(5, "Agents in a clique.", "agents", ge=2)
+
+
+class Complete(NetworkParams):
+    """Parameters of `complete`: none."""
+
+
+class FromFile(NetworkParams):
+    """Parameters of `file`."""
+
+    path: str = _knob(
+        "karate_club.graphml", "CSV list of ties, or GraphML; a path from the study's folder, or a shipped file."
+    )
+    source: str = _knob("source", "CSV column with the first agent of a tie; ids count from 0.")
+    target: str = _knob("target", "CSV column with the second agent of a tie.")
+    weight: str | None = _knob(None, "CSV column with the tie's weight; left out, every tie counts the same.")
+    directed: bool = _knob(False, "CSV only: whether the first agent observes the second, but not the reverse.")
