@@ -7,6 +7,7 @@ the alphabet of printable stand-ins for bytes is GPT-2's.
 from __future__ import annotations
 
 import collections
+import itertools
 import re
 
 WORD = re.compile(r"'(?:[sdmt]|ll|ve|re)| ?[^\W\d_]+| ?\d+| ?[^\s\w]+|\s+(?!\S)|\s+")
@@ -51,7 +52,7 @@ def _count(
     pairs: collections.Counter[tuple[str, str]],
     where: dict[tuple[str, str], set[int]],
 ) -> None:
-    for pair in zip(word, word[1:], strict=False):
+    for pair in itertools.pairwise(word):
         pairs[pair] += amount
         if pairs[pair] <= 0:
             del pairs[pair]

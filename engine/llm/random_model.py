@@ -176,7 +176,8 @@ def _draw_weights(shape: Shape, vocabulary: Vocabulary, seed: int) -> list[tuple
     free = width - CHANNEL if shape.biased else width
 
     def matrix(rows: int, columns: int, scale: float) -> NDArray[np.float32]:
-        return rng.standard_normal((rows, columns), dtype=np.float32) * np.float32(scale)
+        drawn: NDArray[np.float32] = rng.standard_normal((rows, columns), dtype=np.float32) * np.float32(scale)
+        return drawn
 
     def into_stream(columns: int, scale: float) -> NDArray[np.float32]:
         weights = matrix(width, columns, scale * columns**-0.5)
