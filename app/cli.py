@@ -51,7 +51,9 @@ class OneSentenceParser(argparse.ArgumentParser):
 
 
 def _studio(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=8501, metavar="N", help="port on 127.0.0.1 (default 8501)")
+    parser.add_argument(
+        "--port", type=int, metavar="N", help="port on 127.0.0.1 (default: the first free one from 8610 on)"
+    )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser; print the address")
 
 

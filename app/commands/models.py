@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from argparse import Namespace
 from pathlib import Path
 
 from app.terminal import as_size, say, say_fields, say_json, say_table
-from engine.errors import ModelError
-from engine.llm import read_model_info
-from engine.registry import nearest
+from engine.llm.models import POCKET, find_model, list_models, pocket_path, read_model_info
 from engine.runs import open_workspace
 
 
@@ -30,26 +27,9 @@ def models(arguments: Namespace) -> int:
 
 def find_model_files(workspace: str | None) -> list[tuple[str, Path]]:
     """Return (name, path) of the embedded model, where it is there, and of each GGUF file of the workspace."""
-    embedded = Path(str(importlib.resources.files("assets") / "pocket.gguf"))
-    found = [("pocket", embedded)] if embedded.is_file() else []
+    embedded = [(POCKET, pocket_path())] if pocket_path().is_file() else []
     folder = open_workspace(workspace).models
-    return found + [(str(path.relative_to(folder)), path) for path in sorted(folder.rglob("*.gguf")) if path.is_file()]
-
-
-def find_model_file(name: str, workspace: str | None) -> Path:
-    """Return the path of a model given by name, by name without its ending, or by path.
-
-    Raises:
-        ModelError: no such file; the text names the nearest one.
-    """
-    known = dict(find_model_files(workspace))
-    for candidate in (name, f"{name}.gguf"):
-        if candidate in known:
-            return known[candidate]
-    path = Path(name).expanduser()
-    if path.is_file():
-        return path
-    raise ModelError(f"'{name}' is neither a model file nor a name in the models folder{nearest(name, known)}")
+    return embedded + [(name, folder / name) for name in list_models(folder)]
 
 
 def _files(arguments: Namespace) -> list[tuple[str, Path]]:
@@ -57,10 +37,10 @@ def _files(arguments: Namespace) -> list[tuple[str, Path]]:
 
 
 def _info(arguments: Namespace) -> int:
-    path = find_model_file(arguments.model or "pocket", arguments.workspace)
+    path = find_model(arguments.model or POCKET, open_workspace(arguments.workspace).models)
     info = read_model_info(path)
     if arguments.json:
-        say_json({"path": path, **info})
+        say_json(info)
     else:
-        say_fields({"path": path, **info})
+        say_fields(info)
     return 0

@@ -16,7 +16,7 @@ def open_studio(arguments: Namespace) -> int:
     """
     from app.server import serve
 
-    if not 1 <= arguments.port <= 65535:
+    if arguments.port is not None and not 1 <= arguments.port <= 65535:
         raise RunError(f"port {arguments.port} is not in [1, 65535] @ --port")
-    serve(open_workspace(arguments.workspace), port=arguments.port, browser=not arguments.no_browser)
+    serve(open_workspace(arguments.workspace).path, port=arguments.port, browser=not arguments.no_browser)
     return 0
