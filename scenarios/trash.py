@@ -52,7 +52,9 @@ WORDING = Wording(
     "decides in private how many units of trash to carry away; each unit costs you {{ '%g' | format(params.cost) }} "
     "of your own money, and the clean yard belongs to everyone. At the end of the month "
     "{{ '%g' | format(params.growth) }} new units arrive, but the pile never exceeds "
-    "{{ '%g' | format(params.cap) }} units. If more than {{ '%g' | format(params.threshold) }} units lie there after the carrying, the town closes the yard for good. {% if params.talk %}After the "
+    "{{ '%g' | format(params.cap) }} units. "
+    "If more than {{ '%g' | format(params.threshold) }} units "
+    "lie there after the carrying, the town closes the yard for good. {% if params.talk %}After the "
     "carrying everyone learns how much each neighbour offered and carried away, and all talk about it.{% else %}Nobody "
     "learns how much the others carry away.{% endif %}",
     question="How many units of trash do you carry away this month?",
