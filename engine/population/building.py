@@ -21,7 +21,7 @@ from engine.population.packs import PersonaPack, load_pack
 from engine.population.population import Population
 from engine.population.recipes import DrawnColumn, build_drawn, order_columns
 from engine.population.schema import clashing_names, name_problem
-from engine.population.tables import Partitions, build_partitions, draw_column
+from engine.population.tables import Partitions, build_partitions, draw_column, drawn_parent, given_parent
 from engine.population.text import quoted
 from engine.population.typed import TypedColumn, type_values
 from engine.spec import PopulationSpec
@@ -146,9 +146,11 @@ def _link(plan: _Plan, problems: list[str], file: str = "") -> None:
     """Order the drawn columns and map their tables onto their parents."""
     found: list[str] = clashing_names(plan.names)
     plan.order = order_columns(plan.drawn, plan.names, found)
-    columns = plan.columns
+    given = {**(plan.pack.parts if plan.pack else {}), **plan.inline}
+    parents = {name: given_parent(part.column, part.values) for name, part in given.items()}
+    parents |= {name: drawn_parent(drawn) for name, drawn in plan.drawn.items()}
     for name in plan.order:
-        plan.partitions[name] = build_partitions(plan.drawn[name], columns, found)
+        plan.partitions[name] = build_partitions(plan.drawn[name], parents, found)
     problems += [f"{line} ({file})" if file else line for line in found]
 
 

@@ -81,7 +81,10 @@ class Population:
             labels = pl.Series(name, list(column.labels), dtype=pl.Enum(list(column.labels)))
             return labels.gather(values)
         if column.kind == "text":
-            return pl.Series(name, values.tolist(), dtype=pl.String)
+            # Many agents may share a text (a pack that repeats): each text is stored once and pointed to.
+            places: dict[str, int] = {}
+            rows = np.fromiter((places.setdefault(text, len(places)) for text in values), np.int64, values.size)
+            return pl.Series(name, list(places), dtype=pl.String).gather(rows)
         return pl.Series(name, values)
 
     def frame(self, agents: NDArray[np.int64] | None = None) -> pl.DataFrame:

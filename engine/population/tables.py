@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.draws import draw_uniform
 from engine.population.columns import Column
-from engine.population.recipes import DrawnColumn, Leaf
+from engine.population.recipes import DrawnColumn, Leaf, leaves_of
 from engine.population.text import quoted
 from engine.population.typed import range_words
 from engine.registry import nearest
@@ -56,14 +56,39 @@ def parse_interval(key: str) -> tuple[float, float] | None:
         return None
 
 
+@dataclass(frozen=True)
+class Parent:
+    """What a table must know of a parent: its type and, for a category, the codes that can occur."""
+
+    column: Column
+    codes: frozenset[int] = frozenset()
+
+
+def given_parent(column: Column, values: NDArray[Any]) -> Parent:
+    """Return a parent whose values are given."""
+    return Parent(column, frozenset(np.unique(values).tolist()) if column.kind == "category" else frozenset())
+
+
+def drawn_parent(drawn: DrawnColumn) -> Parent:
+    """Return a parent whose values will be drawn; outcomes of weight 0 cannot occur."""
+    if drawn.column.kind != "category":
+        return Parent(drawn.column)
+    outcomes = (
+        zip(leaf.outcomes.tolist(), leaf.distribution.weights, strict=True)
+        for leaf in leaves_of(drawn.cells)
+        if leaf.outcomes is not None
+    )
+    return Parent(drawn.column, frozenset(code for pairs in outcomes for code, weight in pairs if weight > 0))
+
+
 def build_partitions(
-    drawn: DrawnColumn, columns: Mapping[str, Column], problems: list[str]
+    drawn: DrawnColumn, parents: Mapping[str, Parent], problems: list[str]
 ) -> dict[tuple[str, ...], Partition]:
     """Return one partition per table of a drawn column, by the keys that lead to it.
 
     Args:
         drawn: The column.
-        columns: Types of its parents, by name; a parent that is missing there is left to `order_columns`.
+        parents: Its parents, by name; one that is missing there is left to `order_columns`.
         problems: Receives unknown categories, overlaps and gaps, each with the table's key.
     """
     partitions: dict[tuple[str, ...], Partition] = {}
@@ -72,10 +97,10 @@ def build_partitions(
         if not isinstance(cells, Mapping):
             return
         parent = drawn.given[len(path)]
-        if parent not in columns:
+        if parent not in parents:
             return
         where = ".".join([f"{drawn.where}.table", *(f'"{key}"' for key in path)])
-        partition = _partition(list(cells), parent, columns[parent], problems, where)
+        partition = _partition(list(cells), parent, parents[parent], problems, where)
         if partition is not None:
             partitions[path] = partition
         for key, below in cells.items():
@@ -85,17 +110,25 @@ def build_partitions(
     return partitions
 
 
-def _partition(keys: Sequence[str], parent: str, column: Column, problems: list[str], where: str) -> Partition | None:
+def _partition(keys: Sequence[str], name: str, parent: Parent, problems: list[str], where: str) -> Partition | None:
+    column = parent.column
     if column.kind == "text":
-        problems.append(f"{quoted(parent)} is a text column; a table needs a category, a boolean or a number @ {where}")
+        problems.append(f"{quoted(name)} is a text column; a table needs a category, a boolean or a number @ {where}")
         return None
-    if column.kind in ("category", "boolean"):
-        return _category_partition(keys, parent, column.labels or ("no", "yes"), problems, where)
-    return _number_partition(keys, parent, column, problems, where)
+    if column.kind == "boolean":
+        return _category_partition(keys, name, ("no", "yes"), frozenset({0, 1}), problems, where)
+    if column.kind == "category":
+        return _category_partition(keys, name, column.labels, parent.codes, problems, where)
+    return _number_partition(keys, name, column, problems, where)
 
 
 def _category_partition(
-    keys: Sequence[str], parent: str, labels: tuple[str, ...], problems: list[str], where: str
+    keys: Sequence[str],
+    parent: str,
+    labels: tuple[str, ...],
+    codes: frozenset[int],
+    problems: list[str],
+    where: str,
 ) -> Partition | None:
     before = len(problems)
     slots = np.full(len(labels), -1, dtype=np.int64)
@@ -109,7 +142,8 @@ def _category_partition(
                 problems.append(f"{quoted(label)} stands in the table twice @ {where}")
             else:
                 slots[labels.index(label)] = position
-    return _covered(slots, keys, [f"'{label}'" for label in labels], parent, problems, where, None, before)
+    names = {code: f"'{label}'" for code, label in enumerate(labels) if code in codes}
+    return Partition(slots) if _covered(slots, keys, names, parent, problems, where, before) else None
 
 
 def _number_partition(
@@ -137,31 +171,31 @@ def _number_partition(
             slots[segment] = inside[0]
     low = -math.inf if column.low is None else column.low
     high = math.inf if column.high is None else column.high
-    reachable = [end > low and start <= high for start, end in zip(starts, ends, strict=True)]
-    names = [f"[{start:g}, {end:g})" for start, end in zip(starts, ends, strict=True)]
-    parent_words = f"{parent} in {range_words(column)}"
-    return _covered(slots, keys, names, parent_words, problems, where, (cuts, reachable), before)
+    names = {
+        segment: f"[{start:g}, {end:g})"
+        for segment, (start, end) in enumerate(zip(starts, ends, strict=True))
+        if end > low and start <= high
+    }
+    words = f"{parent} in {range_words(column)}"
+    return Partition(slots, cuts) if _covered(slots, keys, names, words, problems, where, before) else None
 
 
 def _covered(
     slots: NDArray[np.int64],
     keys: Sequence[str],
-    names: Sequence[str],
+    names: Mapping[int, str],
     parent: str,
     problems: list[str],
     where: str,
-    numeric: tuple[NDArray[np.float64], list[bool]] | None,
     before: int,
-) -> Partition | None:
-    """Give what no key covers to `*`; without one, each uncovered category or reachable interval is a problem."""
+) -> bool:
+    """Give what no key covers to `*`; without one, each slot in `names` that is left is a problem."""
     if OTHERS in keys:
         slots[slots < 0] = list(keys).index(OTHERS)
-    missing = [name for index, name in enumerate(names) if slots[index] < 0 and (numeric is None or numeric[1][index])]
+    missing = [name for slot, name in names.items() if slots[slot] < 0]
     if missing and len(problems) == before:
         problems.append(f"no row for {', '.join(missing)} of {parent}; add one, or '*' for all others @ {where}")
-    if len(problems) > before:
-        return None
-    return Partition(slots, None if numeric is None else numeric[0])
+    return len(problems) == before
 
 
 def draw_column(
