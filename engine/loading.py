@@ -30,7 +30,7 @@ from engine.validation import check_interventions, check_tables, known_names
 
 MAX_BYTES = 5_000_000
 
-_AT = re.compile(r" \(at (line \d+, column \d+|end of document)\)")
+_AT = re.compile(r" \(at (?:(line \d+, column \d+)|end of document)\)")
 # tomllib needs quadratic time for dotted keys; 64 parts are more than any study has.
 _MANY_DOTS = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""")
 
@@ -69,7 +69,7 @@ def load_study(
             names = [*registry.scenarios, *preset_names()]
             raise StudyError([Problem(unknown(source, "a file, a scenario or a preset", names))])
     path = Path(source)
-    name = file or path.name or shown(str(source))
+    name = file or path.name
     return _build(_parse(_read_text(path, name), name), overrides, name, personas)
 
 
@@ -132,9 +132,11 @@ def load_interventions(
         name = file or Path(source).name
         tables = _parse(_read_text(Path(source), name), name)
     findings = Findings(name)
-    for key in tables.keys() - {"interventions"}:
-        findings.add(unknown(str(key), "a key of a file of interventions", ["interventions"]), str(key))
-    given = _plain(tables, findings).get("interventions", [])
+    tables = _plain(tables, findings)
+    for key in tables:
+        if key != "interventions":
+            findings.add(unknown(key, "a key of a file of interventions", ["interventions"]), key)
+    given = tables.get("interventions", [])
     known = known_names(study, registry.scenarios.get(study.scenario), personas)
     found = check_interventions(given, known, findings)
     for position, spec in enumerate(found):
@@ -196,7 +198,8 @@ def _parse(text: str, name: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = _AT.search(str(error))
-        where = found.group(1) if found else "an unknown place"
+        end = f"line {text.count(chr(10)) + 1}, column {len(text) - text.rfind(chr(10))}"
+        where = found.group(1) if found and found.group(1) else end
         message = f"not valid TOML at {where}: {_AT.sub('', str(error))}"
     except RecursionError:
         message = "nested too deeply; a study nests at most 24 levels"
@@ -259,9 +262,13 @@ def _find_scenario(name: Any, findings: Findings) -> Any:
     if name is None:
         findings.add(f"'scenario' is missing; valid: {', '.join(registry.scenarios)}", "scenario")
         return None
-    if isinstance(name, str) and name not in registry.scenarios:
+    if not isinstance(name, str):
+        findings.add(f"scenario = {shown(name)} is not text", "scenario")
+    elif name in registry.scenarios:
+        return registry.scenarios.get(name)
+    else:
         findings.add(unknown(name, "a scenario", list(registry.scenarios)), "scenario")
-    return registry.scenarios.get(name) if name in registry.scenarios else None
+    return None
 
 
 def study_tables(study: Study) -> dict[str, Any]:
@@ -284,8 +291,10 @@ def study_tables(study: Study) -> dict[str, Any]:
 
 def dump_study(study: Study) -> str:
     """Return a study as TOML: readable, complete, and read back to an equal study."""
-    lines: list[str] = []
-    for key, value in study_tables(study).items():
+    tables, lines = study_tables(study), list[str]()
+    if not tables["population"].get("columns", True) and not _default_source(study.scenario):
+        del tables["population"]["columns"]
+    for key, value in tables.items():
         if key == "interventions":
             lines += [line for table in value for line in ["", "[[interventions]]", *_pairs(table)]]
         elif key == "network" and "layers" in value:
@@ -295,6 +304,15 @@ def dump_study(study: Study) -> str:
         else:
             lines += _pairs({key: value})
     return "\n".join(lines) + "\n"
+
+
+def _default_source(scenario: str) -> bool:
+    """Tell whether a scenario's default study takes its population from somewhere, as an unknown one may."""
+    if scenario not in registry.scenarios:
+        return True
+    return bool(
+        {"recipe", "personas", "columns"} & registry.scenarios.get(scenario).defaults.get("population", {}).keys()
+    )
 
 
 def study_hash(study: Study) -> str:

@@ -40,6 +40,13 @@ _KINDS = {
     "dict_type": "a table",
     "model_type": "a table",
 }
+_LIMITS = {
+    "multiple_of": "is not a multiple of {multiple_of}",
+    "string_too_long": "has more than {max_length} characters",
+    "string_too_short": "has fewer than {min_length} characters",
+    "too_long": "has more than {max_length} items",
+    "too_short": "has fewer than {min_length} items",
+}
 _WHOLE = ("int_type", "int_from_float")
 _BOUNDS = {"greater_than_equal": "ge", "greater_than": "gt", "less_than_equal": "le", "less_than": "lt"}
 
@@ -203,11 +210,23 @@ def _prune(
     changed = bool(whole)
     wrong = [place for place in by_place if place not in whole]
     for place in wrong:
-        owner, info = _field_at(model, place)
-        findings.add(_sentence(by_place[place], place, values[place], owner, info, what), *path, *place)
+        if not _is_misspelt(place, by_place):
+            owner, info = _field_at(model, place)
+            findings.add(_sentence(by_place[place], place, values[place], owner, info, what), *path, *place)
     for place in wrong:
-        changed = _remove(table, place) or changed
+        is_missing = by_place[place][0]["type"] == "missing"
+        if is_missing and len(place) == 1:
+            return False
+        changed = _remove(table, place[:-1] if is_missing else place) or changed
     return changed
+
+
+def _is_misspelt(place: Path, by_place: Mapping[Path, list[Any]]) -> bool:
+    """Tell whether a missing key is there under a similar name, which is reported by itself."""
+    if by_place[place][0]["type"] != "missing":
+        return False
+    extra = [p for p, found in by_place.items() if found[0]["type"] == "extra_forbidden" and p[:-1] == place[:-1]]
+    return any("did you mean" in nearest(str(other[-1]), [place[-1]]) for other in extra)
 
 
 def _is_whole(value: object) -> bool:
@@ -219,8 +238,8 @@ def _place(table: Any, detail: Any) -> Path:
     place: list[str | int] = []
     at = table
     for part in detail["loc"]:
-        inside = (
-            (isinstance(at, dict) and part in at) or (isinstance(at, list) and isinstance(part, int) and part < len(at))
+        inside = (isinstance(at, dict) and part in at) or (
+            isinstance(at, list) and isinstance(part, int) and part < len(at)
         )
         if inside:
             at = at[part]
@@ -313,6 +332,8 @@ def _sentence(
     given = f"{name} = {shown(value)}"
     if kind in _BOUNDS:
         return f"{given} is not {_interval(info, kind, context)}"
+    if kind in _LIMITS:
+        return f"{given} {_LIMITS[kind].format(**context)}"
     if kind in ("literal_error", "enum"):
         return f"{given} is not {_choice(value, _options(info.annotation) if info is not None else [], context)}"
     kinds = dict.fromkeys(_KINDS[item["type"]] for item in details if item["type"] in _KINDS)
@@ -340,4 +361,6 @@ def _interval(info: FieldInfo | None, kind: str, context: Mapping[str, Any]) -> 
 
 
 def _number(value: Any) -> str:
+    if value == 2**63:
+        return "2^63"
     return str(value) if isinstance(value, int) else f"{value:.15g}"

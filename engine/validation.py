@@ -33,13 +33,22 @@ _CHECKED_APART = ("params", "network", "interventions")
 
 @dataclass(frozen=True)
 class _Known:
-    """What the names in a study can refer to; `columns` is None where the population could not be understood."""
+    """What the names in a study can refer to.
+
+    Where the population could not be understood, `columns` holds those of the codebook and `certain` is False: then
+    only a name that resembles one of them is taken for a mistake.
+    """
 
     info: Any
     params: BaseModel | None
-    columns: Mapping[str, Any] | None
+    columns: Mapping[str, Any]
+    certain: bool
     layers: Sequence[str]
     steps: int | None
+
+    def is_mistake(self, sentence: str) -> bool:
+        """Tell whether a sentence from `unknown` about a column is to be believed."""
+        return self.certain or "did you mean" in sentence
 
 
 def check_tables(tables: Mapping[str, Any], info: Any, findings: Findings, personas: FilePath | None = None) -> Study:
@@ -51,16 +60,19 @@ def check_tables(tables: Mapping[str, Any], info: Any, findings: Findings, perso
         findings: Where problems go; the returned study is good only if there are none.
         personas: The user's own personas folder.
     """
-    for key in tables.keys() - set(KEYS):
-        findings.add(unknown(key, "a key of a study", KEYS), key)
+    for key in tables:
+        if key not in KEYS:
+            findings.add(unknown(key, "a key of a study", KEYS), key)
     head = {key: value for key, value in tables.items() if key in KEYS and key not in _CHECKED_APART}
-    study = check_shape(Study, {"scenario": "", **head}, (), findings) or Study.model_validate({"scenario": ""})
+    if not isinstance(head.get("scenario"), str):  # reported where the scenario was looked up
+        head["scenario"] = ""
+    study = check_shape(Study, head, (), findings) or Study.model_validate({"scenario": ""})
     params, values = _check_params(tables.get("params", {}), info, findings)
-    persona = _check_population(study.population, findings, personas)
+    persona, certain = _check_population(study.population, findings, personas)
     layers = _check_layers(tables.get("network"), study.population.size, findings)
-    columns = None if persona is None else {**persona, **(info.columns if info is not None else {})}
+    columns = {**persona, **(info.columns if info is not None else {})}
     steps = study.steps if study.steps == head.get("steps", study.steps) else None
-    known = _Known(info, params, columns, [layer.name for layer in layers], steps)
+    known = _Known(info, params, columns, certain, [layer.name for layer in layers], steps)
     if info is not None:
         _check_decisions(study, known, findings)
     interventions = check_interventions(tables.get("interventions", []), known, findings)
@@ -69,15 +81,17 @@ def check_tables(tables: Mapping[str, Any], info: Any, findings: Findings, perso
 
 def known_names(study: Study, info: Any, personas: FilePath | None = None) -> Any:
     """Return what interventions of a checked study can refer to, for `check_interventions`."""
-    persona = _check_population(study.population, Findings(), personas)
-    columns = None if persona is None else {**persona, **info.columns}
-    return _Known(info, info.params(**study.params), columns, [layer.name for layer in study.layers], study.steps)
+    persona, certain = _check_population(study.population, Findings(), personas)
+    params = info.params.model_validate(study.params)
+    layers = [layer.name for layer in study.layers]
+    return _Known(info, params, {**persona, **info.columns}, certain, layers, study.steps)
 
 
 def _is_table(value: Any, path: Path, findings: Findings) -> bool:
     if isinstance(value, Mapping):
         return True
-    findings.add(f"{path[-1]} = {shown(value)} is not a table", *path)
+    name = f"{path[-2]}[{path[-1]}]" if isinstance(path[-1], int) else path[-1]
+    findings.add(f"{name} = {shown(value)} is not a table", *path)
     return False
 
 
@@ -100,8 +114,10 @@ def _check_params(given: Any, info: Any, findings: Findings) -> tuple[BaseModel 
     return _complete(info.params, given, ("params",), findings, f"a knob of {info.name}")
 
 
-def _check_population(spec: PopulationSpec, findings: Findings, personas: FilePath | None) -> Mapping[str, Any] | None:
-    """Return the persona columns, or None where the population cannot be understood."""
+def _check_population(
+    spec: PopulationSpec, findings: Findings, personas: FilePath | None
+) -> tuple[Mapping[str, Any], bool]:
+    """Return (persona columns, True), or (the codebook's columns, False) where the population is not understood."""
     for name, values in spec.columns.items():
         if isinstance(values, list) and spec.size is not None and values and len(values) != spec.size:
             message = f"{len(values)} values were given for {spec.size} agents; the list needs one per agent"
@@ -115,8 +131,8 @@ def _check_population(spec: PopulationSpec, findings: Findings, personas: FilePa
             found = _PLACED.fullmatch(line)
             message, place, file = found.groups() if found else (line, None, None)
             findings.add(message, *(place or "population").split("."), file=file)
-        return None
-    return columns
+        return {name: known.column for name, known in population.load_schema().items()}, False
+    return columns, True
 
 
 def _check_layers(network: Any, size: int | None, findings: Findings) -> tuple[LayerSpec, ...]:
@@ -175,8 +191,9 @@ def _check_decisions(study: Study, known: _Known, findings: Findings) -> None:
         elif name not in valid:
             findings.add(unknown(name, f"a decision of {info.name}", valid), *path)
         for field in spec.persona_fields or ():
-            if known.columns is not None and field not in known.columns:
-                findings.add(unknown(field, "a column of the population", known.columns), *path, "persona_fields")
+            sentence = unknown(field, "a column of the population", known.columns)
+            if field not in known.columns and known.is_mistake(sentence):
+                findings.add(sentence, *path, "persona_fields")
 
 
 def check_interventions(given: Any, known: Any, findings: Findings) -> tuple[InterventionSpec, ...]:
@@ -242,7 +259,7 @@ def _check_whom(spec: InterventionSpec, known: _Known, path: Path, findings: Fin
     for key, part in (("top", whom.top), ("sample", whom.sample)):
         if part is not None and (part.share is None) == (part.n is None):
             findings.add(f"{key} needs either share or n", *path, "whom", key)
-    if known.columns is None or known.info is None:
+    if known.info is None:
         return
     types = {name: EXPRESSION_TYPES[column.kind] for name, column in known.columns.items()}
     types |= {"degree": "number", "agent_id": "number"}
@@ -251,10 +268,13 @@ def _check_whom(spec: InterventionSpec, known: _Known, path: Path, findings: Fin
         try:
             parse_expression(whom.where, types, labels=labels)
         except ExpressionError as error:
-            findings.add(str(error), *path, "whom", "where")
+            if "is not a column" not in str(error) or known.is_mistake(str(error)):
+                findings.add(str(error), *path, "whom", "where")
     if whom.top is not None and types.get(whom.top.by) not in ("number", "boolean"):
         numbers = [name for name, kind in types.items() if kind in ("number", "boolean")]
-        findings.add(unknown(whom.top.by, "a numeric column or degree", numbers), *path, "whom", "top", "by")
+        sentence = unknown(whom.top.by, "a numeric column or degree", numbers)
+        if whom.top.by in types or known.is_mistake(sentence):
+            findings.add(sentence, *path, "whom", "top", "by")
 
 
 class _Effect:
@@ -272,7 +292,7 @@ class _Effect:
         what = f"an argument of the effect '{self.name}'"
         check_shape(params, self.given, self.path, self.findings, what)
         fields = params.model_fields
-        if "column" in fields and self.known.columns is not None and self.known.info is not None:
+        if "column" in fields and self.known.info is not None:
             self.check_column(self.given.get("column"), self.known.columns)
         if "param" in fields and self.known.info is not None:
             self.check_param(self.given.get("param"), self.known.info)
@@ -288,7 +308,9 @@ class _Effect:
         if not isinstance(name, str):
             return
         if name not in columns:
-            self.add(unknown(name, "a column", columns), "column")
+            sentence = unknown(name, "a column", columns)
+            if self.known.is_mistake(sentence):
+                self.add(sentence, "column")
             return
         column = columns[name]
         for key in ("amount", "factor"):
