@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import session
 from engine import store
-from engine.runs import create_run, read_info, start_worker
+from engine.runs import RunInfo, create_run, read_info, read_study, start_worker
 from engine.spec import Study
 
 
@@ -26,31 +26,37 @@ def start_runs(study: Study) -> str:
     return str(read_info(folders[0]).run_id)
 
 
-READERS = {
-    "measures": store.read_measures,
-    "states": store.read_states,
-    "agents": store.read_agents,
-    "decisions": store.read_decisions,
-    "situations": store.read_situations,
-    "messages": store.read_messages,
-    "events": store.read_events,
-    "edges": store.read_edges,
-}
+@st.cache_data(max_entries=128, show_spinner=False)
+def query(sql: str, folder: str, committed: int, status: str, parameters: tuple[Any, ...] = ()) -> pl.DataFrame:
+    """Run one of the studio's own queries on a run.
+
+    The committed step and the status are part of the cache's key, so a result never goes stale and two tabs that
+    look at the same step ask once.
+    """
+    del committed, status
+    return store.query(Path(folder), sql, parameters)
+
+
+def ask(info: RunInfo, sql: str, *parameters: Any) -> pl.DataFrame:
+    """Run a query on a run as far as it has committed."""
+    return query(sql, str(info.folder), info.step, info.status, parameters)
+
+
+def wide_measures(info: RunInfo) -> pl.DataFrame:
+    """Return the measures of everyone: column step and one column per measure."""
+    return _wide_measures(str(info.folder), info.step, info.status)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def read_table(table: str, folder: str, committed: int, status: str, **wanted: Any) -> pl.DataFrame:
-    """Read a table of a run; the committed step and the status are part of the key, so a result never goes stale."""
+def _wide_measures(folder: str, committed: int, status: str) -> pl.DataFrame:
     del committed, status
-    return READERS[table](Path(folder), **wanted)
+    long = store.read_measures(Path(folder)).filter(pl.col("segment") == "")
+    if long.is_empty():
+        return pl.DataFrame({"step": pl.Series([], dtype=pl.Int32)})
+    return long.pivot(on="measure", index="step", values="value", sort_columns=False).sort("step")
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def query(sql: str, folder: str, committed: int, status: str) -> pl.DataFrame:
-    """Run one of the studio's own queries on a run; cached like `read_table`."""
-    del committed, status
-    connection = store.open_run(Path(folder))
-    try:
-        return connection.sql(sql).pl()
-    finally:
-        connection.close()
+@st.cache_data(max_entries=128, show_spinner=False)
+def study_of(folder: str) -> Study:
+    """Return the study of a run; it never changes."""
+    return read_study(Path(folder))

@@ -182,7 +182,7 @@ class Player:
         pause = 1.0 / FRAMES_PER_S
         while True:
             found = await (self._live() if self.follow else self._replayed(pause))
-            if found is not None and found[:2] + (self.column,) != self.shown:
+            if found is not None and (*found[:2], self.column) != self.shown:
                 await self.credit.acquire()
                 step, sequence, codes = found
                 mode = 0 if self.follow else 1

@@ -1,4 +1,4 @@
-"""Charts of a run: plotly figures at rest and echarts specifications that tick, in colours safe for colour blindness."""
+"""Charts of a run: plotly figures at rest, echarts specifications that tick; colours safe for colour blindness."""
 
 from __future__ import annotations
 

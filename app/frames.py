@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from engine import store
+from engine.errors import RunError
 from engine.runs.live import LiveReader
-from engine.store import read_states
+from engine.store.schema import quoted
 
 MAX_FRAME_BYTES = 64_000_000
 KEPT_RECORDINGS = 8
@@ -119,13 +122,12 @@ def read_recording(folder: Path, column: dict[str, Any], ids: NDArray[np.int64])
 
     Steps are thinned evenly where all of them would need more than 64 MB.
     """
-    states = read_states(folder)
-    if states.is_empty() or column["name"] not in states.columns:
+    states = _states(folder, column["name"], ids)
+    if states is None or states.is_empty():
         return Recording(np.zeros(0, np.int64), np.zeros((0, len(ids)), np.uint8))
-    states = states.sort("step")
     step = states["step"].to_numpy()
     agent = states["agent_id"].to_numpy().astype(np.int64)
-    codes = encode(states[column["name"]], column)
+    codes = encode(states["value"], column)
     place = np.full(int(max(agent.max(), ids.max())) + 1, -1, np.int64)
     place[ids] = np.arange(len(ids))
     where = place[agent]
@@ -143,6 +145,15 @@ def read_recording(folder: Path, column: dict[str, Any], ids: NDArray[np.int64])
             out[row] = frame
             row += 1
     return Recording(steps[kept].astype(np.int64), out)
+
+
+def _states(folder: Path, column: str, ids: NDArray[np.int64]) -> pl.DataFrame | None:
+    """Return step, agent_id, value of the drawn agents by step, or None where nothing is recorded."""
+    sql = f"select step, agent_id, {quoted(column)} as value from states where agent_id <= ? order by step"
+    try:
+        return store.query(folder, sql, [int(ids.max(initial=0))])
+    except RunError:  # a run that has not begun yet has no tables; the picture then waits
+        return None
 
 
 def encode(values: Any, column: dict[str, Any]) -> NDArray[np.uint8]:

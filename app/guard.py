@@ -19,7 +19,8 @@ REFUSED_TOKEN = "Open the studio with the address that the terminal printed: thi
 
 # Everything the pages need is served from here, so the browser itself may refuse the rest of the web.
 POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; style-src 'self' 'unsafe-inline'; "
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; "
+    "style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; frame-src 'self' blob: data:; "
     "connect-src 'self' data: blob: ws://127.0.0.1:{port} ws://localhost:{port}; object-src 'none'; base-uri 'self'"
 )

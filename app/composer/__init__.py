@@ -1,0 +1,1 @@
+"""The parts of the composer, one file each; every `show_...` draws one part of the current draft."""

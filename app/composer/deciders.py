@@ -1,0 +1,162 @@
+"""Fourth part: who decides each decision, what is shown to a language model, and which model it is."""
+
+from __future__ import annotations
+
+import json
+
+import streamlit as st
+from pydantic import ValidationError
+
+from app import session
+from app.composer.people import preview_population, seed_of
+from app.drafts import Draft
+from app.forms import Problems, choice_field, model_fields, number_field, safe, several_field, show_problems, title_of
+from app.notices import LANGUAGE_NOTICE, show_model_notice
+from engine.contract import ScenarioInfo
+from engine.decision import Decision, Writing
+from engine.errors import MicrocosmError
+from engine.loading import scenario_info
+from engine.policy.prompt import build_prefix, build_suffix, render_preamble
+from engine.population import Population, field_phrase, shown_text
+from engine.spec import ModelSpec
+
+POLICIES = {
+    "rule": "The scenario's rule",
+    "language": "The language model",
+    "mixture": "A share by language model, the rest by rule",
+    "scripted": "Scripted random answers (for tests)",
+}
+
+
+def show_deciders(draft: Draft, problems: Problems) -> None:
+    """Draw one block per decision and the model's settings."""
+    info = scenario_info(str(draft.get("scenario")))
+    if info.mechanism_only:
+        st.markdown("**Nobody decides here.**")
+        st.text(
+            "Everything that happens in this scenario is a mechanism: it follows from the rule and the draws. "
+            "So there is nothing that a language model could decide, and no question to ask it."
+        )
+        return
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        for decision in info.decisions:
+            _decision(draft, decision, problems)
+        if asks_model(draft):
+            _model(draft, problems)
+    with right:
+        _prompt(draft, info)
+
+
+def asks_model(draft: Draft) -> bool:
+    """Tell whether any decision of the draft goes to a language model."""
+    table = draft.get("decisions") or {}
+    return any(isinstance(held, dict) and held.get("policy") in ("language", "mixture") for held in table.values())
+
+
+def _decision(draft: Draft, decision: Decision, problems: Problems) -> None:
+    key = f"decisions.{decision.name}"
+    with st.container(border=True):
+        st.markdown(f"**{safe(title_of(decision.name).capitalize())}**")
+        st.text(decision.question)
+        policy = draft.get(f"{key}.policy", "rule")
+        choice_field(
+            draft,
+            f"{key}.policy",
+            "Who decides",
+            list(POLICIES),
+            policy,
+            words=lambda name: POLICIES.get(name, name),
+            help=f"`{key}.policy`",
+        )
+        if policy == "mixture":
+            number_field(
+                draft,
+                f"{key}.share",
+                "Share by language model",
+                draft.get(f"{key}.share", 0.5),
+                whole=False,
+                help=f"0 to 1; which agents is drawn once, by the seed. `{key}.share`",
+            )
+        if policy in ("language", "mixture"):
+            columns = list(persona_sample(draft).columns) if persona_sample(draft) else []
+            fields = draft.get(f"{key}.persona_fields")
+            several_field(
+                draft,
+                f"{key}.persona_fields",
+                "Traits shown in the prompt",
+                columns,
+                list(fields if fields is not None else decision.persona_fields),
+                help=f"Fewer traits mean fewer distinct prompts. `{key}.persona_fields`",
+            )
+        show_problems(problems, key)
+
+
+def _model(draft: Draft, problems: Problems) -> None:
+    with st.container(border=True):
+        st.markdown("**Language model**")
+        found = sorted(path.name for path in session.workspace().models.glob("*.gguf"))
+        held = str(draft.get("model.file", "pocket"))
+        options = list(dict.fromkeys(["pocket", "scripted", *found, held]))
+        words = {"pocket": "The embedded model", "scripted": "Scripted double (no model, for tests)"}
+        choice_field(
+            draft,
+            "model.file",
+            "Model file",
+            options,
+            held,
+            words=lambda name: words.get(name, name),
+            help="GGUF files in the workspace's `models` folder appear here. `model.file`",
+        )
+        show_problems(problems, "model.file")
+        show_model_notice(held)
+        st.caption(safe(LANGUAGE_NOTICE))
+        with st.expander("Sampling and context"):
+            model_fields(ModelSpec, "model", draft, problems, per_row=2, skip=("file",))
+
+
+def persona_sample(draft: Draft) -> Population | None:
+    """Return a few of the draft's people, or None while their settings do not hold together."""
+    info = scenario_info(str(draft.get("scenario")))
+    size = int(info.defaults.get("population", {}).get("size") or 100)
+    try:
+        return preview_population(json.dumps(draft.get("population") or {}, default=str), seed_of(draft), size)
+    except (MicrocosmError, ValidationError, TypeError):
+        return None
+
+
+def _prompt(draft: Draft, info: ScenarioInfo) -> None:
+    st.markdown("**What the model reads**")
+    asks: list[Decision | Writing] = [*info.decisions, *info.writings]
+    names = [ask.name for ask in asks]
+    chosen = st.segmented_control(
+        "Prompt of",
+        names,
+        default=names[0],
+        key="prompt_of",
+        format_func=lambda name: safe(title_of(name)),
+        required=True,
+    )
+    ask = asks[names.index(chosen or names[0])]
+    st.code(example_prompt(draft, info, ask), language=None, wrap_lines=True, height=360)
+    st.caption("With the first person's traits. Words in angle brackets stand for what the run will show there.")
+
+
+def example_prompt(draft: Draft, info: ScenarioInfo, ask: Decision | Writing) -> str:
+    """Return the prompt of one decision for the first person of the preview."""
+    try:
+        params = info.params(**(draft.get("params") or {}))
+        preamble = render_preamble(ask.preamble, params)
+    except (ValidationError, MicrocosmError):
+        return "The prompt appears when the knobs hold together."
+    options = ask.answer.texts if isinstance(ask, Decision) else ()
+    people = persona_sample(draft)
+    fields = draft.get(f"decisions.{ask.name}.persona_fields")
+    wanted = list(fields if fields is not None else ask.persona_fields)
+    persona = []
+    if people is not None:
+        known = [name for name in wanted if name in people.columns]
+        persona = [field_phrase(name, people.columns[name], shown_text(people, 0, name)) for name in known]
+    seen = {name: f"<{title_of(name)}>" for name in ask.shows}
+    texts = {name: f"<{title_of(name)}>" for name in ask.texts}
+    return build_prefix(ask, preamble, options) + build_suffix(ask, "", texts, persona, seen)

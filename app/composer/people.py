@@ -1,0 +1,163 @@
+"""Second part: who the agents are, with a table of them and the card of one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import streamlit as st
+import tomli_w
+from pydantic import ValidationError
+
+from app import session
+from app.drafts import Draft
+from app.forms import Problems, choice_field, number_field, safe, show_problems
+from engine.errors import MicrocosmError
+from engine.loading import scenario_info
+from engine.population import Population, build_population, list_packs, list_recipes, load_recipe, render_card
+from engine.spec import PopulationSpec
+
+PREVIEW_PEOPLE = 500
+SOURCES = {
+    "recipe": "A recipe: drawn from distributions",
+    "personas": "Written people from a pack",
+    "columns": "Only the columns of this study",
+}
+
+
+def show_people(draft: Draft, problems: Problems) -> None:
+    """Draw size, source and preview of the population."""
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        _source(draft)
+        number_field(
+            draft,
+            "population.size",
+            "People",
+            draft.get("population.size"),
+            whole=True,
+            optional=True,
+            help="How many agents; left empty, all people of the pack or the scenario's number. `population.size`",
+        )
+        show_problems(problems, "population.size")
+        _inline_columns(draft)
+        if not show_problems(_without(problems, "population.size"), "population"):
+            st.caption("The size and the seed decide who they are: the same study always has the same people.")
+    with right:
+        _preview(draft)
+
+
+def _without(problems: Problems, key: str) -> Problems:
+    return tuple(problem for problem in problems if problem.key != key)
+
+
+def _source(draft: Draft) -> None:
+    held = draft.get("population") or {}
+    now = "personas" if held.get("personas") else ("recipe" if held.get("recipe") else "columns")
+    recipes, packs = list_recipes(), list_packs()
+    kinds = [kind for kind in SOURCES if kind == "columns" or (recipes if kind == "recipe" else packs)]
+    key = session.field_key("population.source")
+
+    def change() -> None:
+        chosen = session.value_of(key)
+        session.change_draft(lambda study: _set_source(study, chosen, recipes, packs))
+
+    st.radio("Who are they?", kinds, index=kinds.index(now), format_func=SOURCES.get, key=key, on_change=change)
+    if now == "recipe":
+        choice_field(draft, "population.recipe", "Recipe", recipes, held.get("recipe"), help="`population.recipe`")
+        if held.get("recipe") in recipes:
+            recipe = load_recipe(held["recipe"])
+            st.caption(safe(f"{recipe.help} Source: {recipe.source}"))
+    if now == "personas":
+        choice_field(draft, "population.personas", "Pack", packs, held.get("personas"), help="`population.personas`")
+
+
+def _set_source(draft: Draft, kind: str, recipes: list[str], packs: list[str]) -> None:
+    held = {key: value for key, value in (draft.get("population") or {}).items() if key not in ("recipe", "personas")}
+    if kind == "recipe" and recipes:
+        held["recipe"] = recipes[0]
+    if kind == "personas" and packs:
+        held["personas"] = packs[0]
+        held.pop("size", None)
+    draft.put("population", held)
+
+
+def _inline_columns(draft: Draft) -> None:
+    held: dict[str, Any] = draft.get("population.columns") or {}
+    words = f"Columns of this study ({len(held)})" if held else "Add columns of this study"
+    with st.expander(words, icon=":material/view_column:"):
+        st.caption("TOML: a list of values, one value for all, or a distribution as in a recipe.")
+        key = session.field_key("population.columns.text")
+        st.text_area(
+            "Columns",
+            value=tomli_w.dumps(held) if held else "",
+            key=key,
+            height=150,
+            label_visibility="collapsed",
+            placeholder='age = { kind = "integer", distribution = "uniform", low = 18, high = 90 }',
+        )
+        st.button("Take over", key="take_columns", on_click=lambda: _take_columns(session.value_of(key, "")))
+        if session.recall("columns_error"):
+            st.markdown(f":red[{safe(session.recall('columns_error'))}]")
+
+
+def _take_columns(text: str) -> None:
+    import tomllib
+
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        session.remember("columns_error", f"this is not TOML: {error}")
+        return
+    session.remember("columns_error", "")
+    session.change_draft(lambda draft: draft.put("population.columns", found or None))
+
+
+def _preview(draft: Draft) -> None:
+    scenario = scenario_info(str(draft.get("scenario")))
+    default_size = int(scenario.defaults.get("population", {}).get("size") or 1000)
+    try:
+        population = preview_population(
+            json.dumps(draft.get("population") or {}, default=str), seed_of(draft), default_size
+        )
+    except (MicrocosmError, ValidationError, TypeError) as error:
+        st.caption("The preview appears when the settings on the left hold together.")
+        if isinstance(error, MicrocosmError):
+            st.markdown(f":red[{safe(error)}]")
+        return
+    if not population.columns:
+        st.caption(
+            "These agents have no traits: only what the scenario itself gives them. "
+            "Choose a recipe or a pack on the left to give them age, education, words of their own."
+        )
+        return
+    st.markdown(f"**The first {min(population.n, PREVIEW_PEOPLE)} people**")
+    st.dataframe(population.frame().head(PREVIEW_PEOPLE), hide_index=True, height=250, alt="Preview of the population")
+    with st.container(border=True):
+        _card(population)
+
+
+def _card(population: Population) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        agent = st.number_input("One person, by number", 0, population.n - 1, 0, key="preview_person", width=180)
+    fields = [name for name in population.columns if name != "state"]
+    st.text(render_card(population, int(agent), fields))
+
+
+def seed_of(draft: Draft) -> int:
+    """Return the seed of the population as far as the draft has one."""
+    seed = draft.get("seeds.population", draft.get("seed", 0))
+    return seed if isinstance(seed, int) and seed >= 0 else 0
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def preview_population(table: str, seed: int, default_size: int) -> Population:
+    """Build at most a few hundred of the people that a `[population]` table describes."""
+    spec = PopulationSpec(**json.loads(table))
+    if not spec.personas and not _has_lists(spec):
+        spec = spec.model_copy(update={"size": min(spec.size or default_size, PREVIEW_PEOPLE)})
+    return build_population(spec, seed, default_size)
+
+
+def _has_lists(spec: PopulationSpec) -> bool:
+    return any(isinstance(column, list) for column in spec.columns.values())

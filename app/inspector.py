@@ -1,0 +1,180 @@
+"""One agent of a run: persona, state, neighbours, and why it did what it did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import streamlit as st
+
+from app import session
+from app.actions import ask, study_of
+from app.figures import PLOT_OPTIONS, bars
+from app.forms import safe, title_of
+from app.notices import show_language_notice
+from engine.contract import ScenarioInfo
+from engine.draws import draw_uniform
+from engine.errors import MicrocosmError
+from engine.population import field_phrase, persona_columns
+from engine.runs import RunInfo
+
+SHOWN_DECISIONS = 200
+SHOWN_NEIGHBOURS = 60
+
+
+def agent_names(info: RunInfo) -> dict[int, str]:
+    """Return the agents' own names where their personas have any."""
+    agents = ask(info, "select * from agents limit 0")
+    if "name" not in agents.columns:
+        return {}
+    frame = ask(info, "select agent_id, name from agents limit 100000")
+    return dict(zip(frame["agent_id"].to_list(), map(str, frame["name"].to_list()), strict=True))
+
+
+def show_agent(info: RunInfo, scenario: ScenarioInfo, agent: int, step: int) -> None:
+    """Draw everything that is recorded about one agent, as of a step."""
+    try:
+        row = ask(info, "select * from agents where agent_id = ?", agent)
+    except MicrocosmError as error:
+        st.caption(safe(error))
+        return
+    if row.is_empty():
+        st.caption(f"Agent {agent} is not recorded yet.")
+        return
+    held = row.row(0, named=True)
+    head, close = st.columns([4, 1], vertical_alignment="center")
+    head.markdown(f"**{safe(held.get('name') or f'Agent {agent}')}** · agent {agent} · step {step}")
+    if close.button("", key="close_agent", icon=":material/close:", help="Show no agent", type="tertiary"):
+        session.set_address(agent=None, step=None)
+        st.rerun(scope="app")
+    _persona(info, held)
+    _state(info, scenario, agent, step)
+    _neighbours(info, agent, step)
+    _decisions(info, scenario, agent, step)
+
+
+def _persona(info: RunInfo, held: dict[str, Any]) -> None:
+    try:
+        columns = persona_columns(study_of(str(info.folder)).population)
+    except MicrocosmError:  # the pack or recipe of an old run may be gone; the recorded values below remain
+        columns = {}
+    known = [name for name in columns if held.get(name) is not None]
+    sentences = [field_phrase(name, columns[name], _shown(held[name])) for name in known]
+    if sentences:
+        st.text(" ".join(sentence for sentence in sentences if sentence))
+    else:
+        st.caption("This population has no traits.")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _state(info: RunInfo, scenario: ScenarioInfo, agent: int, step: int) -> None:
+    try:
+        frame = ask(info, f"select * from states_at({int(step)}) where agent_id = ?", agent)
+    except MicrocosmError:
+        frame = pl.DataFrame()
+    if frame.is_empty():
+        st.caption(f"No state is recorded for this agent at step {step}.")
+        return
+    values = frame.row(0, named=True)
+    cells = [(name, column) for name, column in scenario.columns.items() if name in values]
+    for start in range(0, len(cells), 3):
+        for cell, (name, column) in zip(st.columns(3), cells[start : start + 3], strict=False):
+            value = values[name]
+            if column.labels and isinstance(value, int) and not isinstance(value, bool):
+                value = column.labels[value]
+            cell.metric(
+                safe(title_of(name)), _shown(value) + (f" {column.unit}" if column.unit else ""), help=safe(column.help)
+            )
+
+
+def _neighbours(info: RunInfo, agent: int, step: int) -> None:
+    sql = (
+        "select distinct case when source = ? then target else source end as neighbour, layer from edges "
+        "where (source = ? or target = ?) and from_step <= ? and (to_step is null or to_step > ?) order by neighbour"
+    )
+    frame = ask(info, sql, agent, agent, agent, step, step)
+    if frame.is_empty():
+        complete = any(layer.kind == "complete" for layer in study_of(str(info.folder)).layers)
+        st.caption("Tied to everyone." if complete else "No ties.")
+        return
+    names = agent_names(info)
+    ids = frame["neighbour"].to_list()
+    words = ", ".join(names.get(other, str(other)) for other in ids[:SHOWN_NEIGHBOURS])
+    more = f" and {len(ids) - SHOWN_NEIGHBOURS} more" if len(ids) > SHOWN_NEIGHBOURS else ""
+    with st.expander(f"{len(ids)} neighbours", icon=":material/hub:"):
+        st.text(words + more)
+
+
+def _decisions(info: RunInfo, scenario: ScenarioInfo, agent: int, step: int) -> None:
+    if scenario.mechanism_only:
+        st.caption("Nobody decides in this scenario: what happens follows from the rule and the draws.")
+        return
+    sql = f"select * from decisions where agent_id = ? and step <= ? order by step desc, turn desc limit {SHOWN_DECISIONS}"
+    frame = ask(info, sql, agent, step)
+    if frame.is_empty():
+        st.caption("No decision of this agent is recorded up to this step.")
+        return
+    rows = frame.to_dicts()
+
+    def words(place: int) -> str:
+        return f"step {rows[place]['step']}: {title_of(rows[place]['decision'])} → {action_text(scenario, rows[place])}"
+
+    place = st.selectbox("Decision", range(len(rows)), format_func=words, key=f"decision_{agent}_{step}")
+    _decision(info, scenario, rows[place])
+
+
+def action_text(scenario: ScenarioInfo, row: dict[str, Any]) -> str:
+    """Return the words of a recorded action."""
+    answer = scenario.decision(row["decision"]).answer
+    low = getattr(answer, "low", None)
+    if low is not None:
+        return str(row["action"])
+    texts = answer.texts
+    return texts[row["action"]] if 0 <= row["action"] < len(texts) else str(row["action"])
+
+
+def _decision(info: RunInfo, scenario: ScenarioInfo, row: dict[str, Any]) -> None:
+    study = study_of(str(info.folder))
+    seed = study.seed_of("dynamics", info.replicate)
+    drawn = float(
+        draw_uniform(seed, f"decide:{row['decision']}", row["step"], row["turn"], np.array([row["agent_id"]]))[0]
+    )
+    policy = str(row["policy"])
+    who = {"rule": "the scenario's rule", "language": "the language model", "scripted": "scripted random answers"}
+    found = ask(info, "select * from situations where situation_id = ? limit 1", row["situation_id"])
+    situation = found.row(0, named=True) if not found.is_empty() else None
+    source = f", answer from {safe(situation['source'])} {safe(situation['model'])}" if situation else ""
+    st.caption(f"Decided by {who.get(policy, policy)}{source}.")
+    if situation is None:
+        st.text(f"Chosen: {action_text(scenario, row)}, with probability {row['p']:.3f}. Drawn number: {drawn:.4f}.")
+        return
+    p = np.exp(np.asarray(situation["logp"], np.float64))
+    options = list(situation["options"])
+    low = getattr(scenario.decision(row["decision"]).answer, "low", 0)
+    chosen = int(row["action"]) - int(low)
+    shown = np.argsort(-p)[:12] if len(p) > 14 else np.arange(len(p))
+    st.plotly_chart(
+        bars(
+            [options[i] for i in shown],
+            [float(p[i]) for i in shown],
+            dark=session.is_dark(),
+            marked=int(np.flatnonzero(shown == chosen)[0]) if chosen in shown else None,
+        ),
+        key=f"options_{row['step']}_{row['turn']}_{row['agent_id']}_{row['decision']}",
+        config={**PLOT_OPTIONS, "displayModeBar": False},
+        alt="Probability of each option; the drawn one in orange",
+    )
+    if len(p) > 14:
+        st.caption(f"The 12 most probable of {len(p)} options.")
+    st.text(
+        f"Drawn number {drawn:.4f} of [0, 1) → {action_text(scenario, row)}.  Captured mass {situation['mass']:.3f}."
+    )
+    show_language_notice("pocket" if study.model.file == "pocket" else study.model.file)
+    with st.expander("The exact prompt", icon=":material/notes:", expanded=True):
+        st.code(situation["prompt"], language=None, wrap_lines=True)

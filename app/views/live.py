@@ -1,0 +1,265 @@
+"""Live: a run's bar, its picture, ticking measures, messages, events, and one agent's reasons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from app import session
+from app.actions import ask, study_of, wide_measures
+from app.components.network_view import network_view
+from app.composer.plan import duration
+from app.figures import ticking_lines
+from app.forms import safe, title_of
+from app.frames import load_meta
+from app.inspector import agent_names, show_agent
+from app.notices import show_language_notice
+from engine.contract import ScenarioInfo
+from engine.errors import MicrocosmError
+from engine.loading import scenario_info
+from engine.runs import RunInfo, cancel_run, list_runs, pause_run, read_info, resume_run
+
+ACTIVE = frozenset({"queued", "running", "paused", "waiting"})
+COLOURS = {"running": "green", "done": "blue", "failed": "red", "paused": "orange", "waiting": "orange"}
+TICK_S = 0.8
+SHOWN_MESSAGES = 40
+PICTURE_HEIGHT = 432
+
+
+def show() -> None:
+    """Draw the page."""
+    folder = session.current_run()
+    if folder is None:
+        st.subheader("Live")
+        st.caption("No run to watch yet. Start one from a template; it takes one click.")
+        st.page_link("views/home.py", label="Choose a template", icon=":material/home:")
+        return
+    info = read_info(folder)
+    session.choose_run(info.run_id)
+    study = study_of(str(folder))
+    scenario = scenario_info(study.scenario)
+    active = info.status in ACTIVE
+    st.fragment(run_bar, run_every=TICK_S if active else None)(info.run_id, active)
+    picture, side = st.columns([58, 42], gap="medium")
+    with picture:
+        _picture(info, scenario)
+    with side:
+        _side(info, scenario, active)
+
+
+def run_bar(run_id: str, was_active: bool) -> None:
+    """Draw the run's name, buttons and progress; ticks while the run goes on."""
+    folder = session.run_folder(run_id)
+    if folder is None:
+        st.error("This run is no longer in the workspace.")
+        return
+    info = read_info(folder)
+    name, state, buttons = st.columns([34, 38, 28], vertical_alignment="center", gap="medium")
+    with name:
+        _choose_run(info)
+    with state:
+        _progress(info)
+    with buttons, st.container(horizontal=True, horizontal_alignment="right", gap="small"):
+        _buttons(info)
+    if info.status == "failed":
+        st.error(safe(info.message or "The run failed."))
+    if was_active and info.status not in ACTIVE:
+        st.rerun()
+
+
+def _choose_run(info: RunInfo) -> None:
+    runs = {run.run_id: run for run in [info, *list_runs(session.workspace())[:40]]}
+
+    def words(run_id: str) -> str:
+        run = runs[run_id]
+        return f"{run.title or run.scenario} · {run_id[-6:]}" + (f" · {run.replicate}" if run.replicate else "")
+
+    chosen = st.selectbox(
+        "Run", list(runs), index=0, format_func=words, key=f"choose_{info.run_id}", label_visibility="collapsed"
+    )
+    if chosen != info.run_id:
+        session.choose_run(chosen)
+        st.rerun()
+
+
+def _progress(info: RunInfo) -> None:
+    part = 1.0 if info.status == "done" else min(info.step / max(info.steps, 1), 1.0)
+    words = [f"step {info.step:,} of {info.steps:,}"]
+    if info.status == "running":
+        words.append(info.phase or "running")
+        if info.steps_per_s:
+            words.append(f"{info.steps_per_s:,.3g} steps/s")
+        if info.remaining_s is not None:
+            words.append(f"{duration(info.remaining_s)} left")
+    elif info.message and info.status != "failed":
+        words.append(info.message)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.badge(info.status, color=COLOURS.get(info.status, "gray"))
+        st.progress(part, text=safe(" · ".join(words)))
+
+
+def _buttons(info: RunInfo) -> None:
+    try:
+        if info.status == "running":
+            st.button("Pause", key="pause", icon=":material/pause:", on_click=pause_run, args=(info.folder,))
+        elif info.status in ("paused", "interrupted", "cancelled", "failed", "waiting"):
+            st.button("Resume", key="resume", icon=":material/play_arrow:", on_click=resume_run, args=(info.folder,))
+        if info.status in ACTIVE:
+            with st.popover("Cancel", icon=":material/stop:", key="cancel_ask"):
+                st.caption("What is recorded so far stays; the run can be resumed later.")
+                st.button("Cancel this run", key="cancel", type="primary", on_click=cancel_run, args=(info.folder,))
+        else:
+            st.page_link("views/explore.py", label="Next: Explore", icon=":material/monitoring:")
+    except MicrocosmError as error:
+        st.error(safe(error))
+
+
+def _picture(info: RunInfo, scenario: ScenarioInfo) -> None:
+    meta = load_meta(info.folder)
+    columns = meta["columns"] or declared_columns(scenario)
+    names = [column["name"] for column in columns]
+    agent = session.address("agent")
+    result = network_view(
+        info.run_id,
+        columns=columns,
+        column=scenario.display if scenario.display in names else (names[0] if names else ""),
+        selected=int(agent) if agent.isdigit() else None,
+        note=meta["note"],
+        unit=scenario.unit,
+        height=PICTURE_HEIGHT,
+        on_pick=lambda: None,
+        key=f"picture_{info.run_id}",
+    )
+    picked = getattr(result, "picked", None)
+    if picked:
+        session.set_address(agent=int(picked["agent"]), step=int(picked["step"]))
+        session.remember("side_wanted", "Agent")
+        st.rerun()
+
+
+def declared_columns(scenario: ScenarioInfo) -> list[dict[str, Any]]:
+    """Return the scenario's columns in the picture's terms, for the moments before the worker has written its own."""
+    return [
+        {
+            "name": name,
+            "labels": list(column.labels) or (["no", "yes"] if column.kind == "boolean" else []),
+            "low": column.low,
+            "high": column.high,
+            "help": column.help,
+        }
+        for name, column in scenario.columns.items()
+        if column.kind != "text"
+    ]
+
+
+def _side(info: RunInfo, scenario: ScenarioInfo, active: bool) -> None:
+    wanted = session.recall("side_wanted")
+    if wanted:
+        session.set_value("side", wanted)
+        session.remember("side_wanted", None)
+    chosen = st.segmented_control(
+        "Shown beside the picture",
+        ["Measures", "Messages", "Events", "Agent"],
+        default=None if session.value_of("side") else "Measures",
+        key="side",
+        label_visibility="collapsed",
+        required=True,
+    )
+    draw = {"Messages": _messages, "Events": _events, "Agent": _agent}.get(str(chosen), _measures)
+    ticking = active and draw is not _agent
+    st.fragment(draw, run_every=TICK_S if ticking else None)(info.run_id, scenario.name)
+
+
+def _now(run_id: str) -> RunInfo | None:
+    folder = session.run_folder(run_id)
+    return read_info(folder) if folder else None
+
+
+def _measures(run_id: str, scenario_name: str) -> None:
+    info, scenario = _now(run_id), scenario_info(scenario_name)
+    if info is None:
+        return
+    frame = wide_measures(info)
+    names = [name for name in frame.columns if name != "step"]
+    if not names:
+        st.caption("The measures appear with the first step.")
+        return
+    groups = measure_groups(scenario, names)
+    height = 476 if len(groups) == 1 else max(200, 470 // min(len(groups), 2))
+    with st.container(height=478, border=False):
+        for label, members in groups:
+            st.echarts_chart(
+                ticking_lines(frame.select("step", *members), members, unit=scenario.unit, dark=session.is_dark()),
+                height=height - 8,
+                key=f"ticking_{run_id}_{label}",
+                alt=f"{label} by {scenario.unit}",
+            )
+
+
+def measure_groups(scenario: ScenarioInfo, names: list[str]) -> list[tuple[str, list[str]]]:
+    """Return measures that share a range and a unit in one group, so that they can share an axis."""
+    known = {measure.name: measure for measure in scenario.measures}
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for name in names:
+        measure = known.get(name)
+        unit = (measure.unit, measure.low, measure.high) if measure else ("", None, None)
+        alone = unit[1:] != (0, 1)
+        groups.setdefault((*unit, name if alone else ""), []).append(name)
+    return [(title_of(", ".join(members)), members) for members in groups.values()]
+
+
+def _messages(run_id: str, scenario_name: str) -> None:
+    info = _now(run_id)
+    if info is None:
+        return
+    frame = ask(info, f"select * from messages order by message_id desc limit {SHOWN_MESSAGES}")
+    if frame.is_empty():
+        speaks = scenario_info(scenario_name).writings
+        st.caption("Nobody has said anything yet." if speaks else "In this scenario nobody speaks.")
+        return
+    names = agent_names(info)
+    study = study_of(str(info.folder))
+    if any(spec.policy in ("language", "mixture") for spec in study.decisions.values()):
+        show_language_notice(study.model.file)
+    with st.container(height=450, border=False):
+        for row in frame.iter_rows(named=True):
+            speaker = "moderator" if row["agent_id"] < 0 else names.get(row["agent_id"], f"agent {row['agent_id']}")
+            with st.container(border=True, gap="xsmall"):
+                st.caption(safe(f"{speaker} · step {row['step']} · {row['channel']}"))
+                st.text(row["text"])
+
+
+def _events(run_id: str, scenario_name: str) -> None:
+    info = _now(run_id)
+    if info is None:
+        return
+    frame = ask(info, "select step, kind, agent_id, detail from events order by step desc limit 200")
+    if frame.is_empty():
+        st.caption("No events yet. Interventions and what the scenario reports appear here.")
+        return
+    del scenario_name
+    st.dataframe(frame, hide_index=True, height=450, alt="Events of this run")
+
+
+def _agent(run_id: str, scenario_name: str) -> None:
+    info = _now(run_id)
+    if info is None:
+        return
+    agent = session.address("agent")
+    with st.container(height=478, border=False):
+        if not agent.isdigit() or int(agent) >= max(info.n_agents, 1):
+            st.caption("Click an agent in the picture, or type a number.")
+            typed = st.number_input("Agent", 0, max(info.n_agents - 1, 0), value=None, key="type_agent", width=160)
+            if typed is not None:
+                session.set_address(agent=int(typed))
+                st.rerun()
+            return
+        step = session.address("step")
+        show_agent(
+            info, scenario_info(scenario_name), int(agent), min(int(step) if step.isdigit() else info.step, info.step)
+        )
+
+
+if __name__ == "__main__":
+    show()
