@@ -32,26 +32,24 @@ def test_the_same_seed_gives_the_same_chain_and_another_seed_another():
     assert replicate == other, "replicate 1 moves the dynamics seed by one"
 
 
-def test_a_decision_of_100_000_agents_costs_the_model_its_distinct_situations(scripted):
-    ages = [20 + i % 50 for i in range(100_000)]
+def test_a_decision_of_100_000_agents_with_200_situations_costs_exactly_200(scripted):
+    districts = [f"district {i % 50}" for i in range(100_000)]
 
     def step(world):
-        mood = (world.agents % 4) / 4 + 0.1
+        mood = (world.agents // 50 % 4) / 4 + 0.1
         world.population["moved"][:] = world.decide(MOVE, mood=mood)
 
     study = toy_study(
         100_000,
         steps=1,
-        population=PopulationSpec(size=100_000, columns={"age": ages}),
-        decisions={"move": DecisionSpec(policy="language")},
+        population=PopulationSpec(size=100_000, columns={"district": districts}),
+        decisions={"move": DecisionSpec(policy="language", persona_fields=("district",))},
     )
     with toy(step=step):
         last = run_all(study, model=scripted)[-1]
-    shown = last.world.persona.columns["age"].shown(20, 69)
-    distinct = {(int(c), i % 4) for i, c in enumerate(shown.codes(np.array(ages)))}
-    assert last.world.counts["situations"] == len(distinct) == len(last.situations)
-    assert scripted.n_situations == len(distinct)
-    assert last.world.counts["model_calls"] == 1
+    assert last.world.counts == {"model_calls": 1, "situations": 200, "cache_hits": 0}
+    assert scripted.n_situations == 200 == len(last.situations)
+    assert len({(s.prefix, s.suffix) for s in last.situations}) == 200
 
 
 def test_each_situations_share_follows_its_distribution(scripted):
