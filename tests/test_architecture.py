@@ -20,6 +20,8 @@ LAYERS = (
     ("errors", "draws"),
     ("registry", "expressions", "decision"),
     ("spec",),
+    ("problems",),
+    ("study_tables", "validation"),
     ("loading",),
     ("network", "llm", "population"),
     ("measures", "policy"),

@@ -114,7 +114,7 @@ def model_note(model: dict[str, Any]) -> str:
     name = str(model.get("name", "")).lower()
     if not (model.get("is_pocket") or "pocket" in name):
         return ""
-    return RANDOM_WEIGHTS if model.get("random_weights", "random" in name or "trained" not in name) else BUILT_IN_RULES
+    return RANDOM_WEIGHTS if "random" in name else BUILT_IN_RULES
 
 
 def _count_decisions(folder: Path) -> dict[tuple[str, int], int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.decision import Integers
 from engine.reports.contents import StudyPart
-from engine.reports.study_tables import show
+from engine.reports.study_section import show
 from engine.simulation import simulate
 
 DRAWS = (
@@ -26,10 +26,11 @@ def write_methods(part: StudyPart) -> list[str]:
     """Return the paragraphs of the methods text of one study."""
     study, info = part.study, part.info
     runs = len(part.counted)
+    s = "s" if runs != 1 else ""
     told = [
         f"The scenario “{info.title}” ({info.name}; {info.source}) was simulated with {part.n_agents:,} agents for "
-        f"up to {study.steps:,} steps (one step is one {info.unit}), in {runs} run{'s' if runs != 1 else ''} with dynamics "
-        f"seed{'s' if runs != 1 else ''} {part.seeds}. Step 0 is the initial state.",
+        f"up to {study.steps:,} steps (one step is one {info.unit}), in {runs} run{s} with dynamics "
+        f"seed{s} {part.seeds}. Step 0 is the initial state.",
         _describe_population(part),
         _describe_seeds(part),
         DRAWS,

@@ -19,7 +19,7 @@ from engine.reports.figures import draw_bars
 from engine.reports.language import read_language
 from engine.reports.methods import list_phases, write_methods
 from engine.reports.results import draw_results
-from engine.reports.study_tables import (
+from engine.reports.study_section import (
     show,
     tabulate_decisions,
     tabulate_final,
