@@ -341,6 +341,8 @@ def _sentence(
 
 
 def _choice(value: object, valid: list[str], context: Mapping[str, Any]) -> str:
+    if len(valid) == 1:
+        return valid[0]
     allowed = ", ".join(map(repr, valid)) or str(context.get("expected", "an allowed value"))
     close = nearest(_short(str(value)), valid)
     return f"one of {allowed}" + (close if "did you mean" in close else "")

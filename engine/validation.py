@@ -214,9 +214,11 @@ def check_interventions(given: Any, known: Any, findings: Findings) -> tuple[Int
         path: Path = ("interventions", position)
         if not _is_table(table, path, findings):
             continue
-        if "do" not in table:
-            findings.add("'do' is missing, for example do = { effect = \"set\", ... }", *path, "do")
-        named = {"name": f"intervention {position + 1}", "do": {"effect": ""}, **table}
+        do = table.get("do", {})
+        acts = not isinstance(do, Mapping) or "effect" in do
+        if not acts:
+            findings.add('what it does is missing, for example do = { effect = "set", ... }', *path, "do")
+        named = {"name": f"intervention {position + 1}", **table, "do": do if acts else {"effect": "", **do}}
         spec = check_shape(InterventionSpec, named, path, findings, "a key of an intervention")
         _check_schedule(table, spec, known, path, findings)
         if spec is None:
@@ -224,7 +226,7 @@ def check_interventions(given: Any, known: Any, findings: Findings) -> tuple[Int
         if spec.name in [other.name for other in found]:
             findings.add(f"two interventions are called '{spec.name}'; each needs a name of its own", *path, "name")
         _check_whom(spec, known, path, findings)
-        if "do" in table:
+        if acts:
             _Effect(spec.do.effect, spec.do.model_extra or {}, known, (*path, "do"), findings).check()
         found.append(spec)
     return tuple(found)
