@@ -79,12 +79,13 @@ class Recorder:
         """Continue where another recorder made its note.
 
         Args:
-            note: From `get_note`.
+            note: From `get_note`, or at least `n_left`: the next recorded frame is then a whole one.
             texts: Ids of the texts that are committed.
         """
-        self._since_keyframe, self._n_left = note["since_keyframe"], note["n_left"]
-        self._n_decision_rows, self.decisions = note["n_decision_rows"], note["decisions"]
-        self._whole_next = note["whole_next"]
+        self._since_keyframe, self._n_left = note.get("since_keyframe", 0), note["n_left"]
+        self._n_decision_rows = note.get("n_decision_rows", 0)
+        self.decisions = note.get("decisions", self.decisions)
+        self._whole_next = note.get("whole_next", True)
         self._texts = texts
 
     def learn_columns(self, world: World) -> None:

@@ -41,6 +41,7 @@ class Commit:
         digests: (step, digest).
         checkpoint: A checkpoint whose file is already durable.
         status: Status values that change with it.
+        written: Segments whose files are already durable.
     """
 
     first: int
@@ -50,6 +51,7 @@ class Commit:
     digests: Sequence[tuple[int, str]] = ()
     checkpoint: CheckpointRow | None = None
     status: Mapping[str, Any] = field(default_factory=dict)
+    written: Sequence[Segment] = ()
 
 
 def write_segment(folder: Path, name: str, frame: pl.DataFrame, first: int, last: int, level: int = 0) -> Segment:
@@ -101,7 +103,7 @@ def commit(catalog: Catalog, content: Commit) -> None:
         if written:
             sync_folder(catalog.folder / SEGMENT_FOLDER)
     with catalog.transaction() as connection:
-        put_segments(connection, written)
+        put_segments(connection, [*content.written, *written])
         connection.executemany("insert into measures values (?, ?, ?, ?)", content.measures)
         connection.executemany("insert into digests values (?, ?)", content.digests)
         if content.checkpoint is not None:

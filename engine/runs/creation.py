@@ -1,0 +1,115 @@
+"""Make the folder of a new run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.errors import RunError
+from engine.loading import dump_study, study_hash
+from engine.runs.records import STUDY_NAME
+from engine.runs.workspace import Workspace
+from engine.spec import Study
+from engine.store.catalog import Catalog
+from engine.store.disk import storage_errors, sync_folder, write_durably
+
+_VERSIONED = ("microcosm-studio", "numpy", "numba", "polars", "duckdb", "llama-cpp-python")
+
+
+def create_run(
+    workspace: Workspace,
+    study: Study,
+    *,
+    replicate: int = 0,
+    parent: str | None = None,
+    forked_at: int | None = None,
+    base: Path | None = None,
+) -> Path:
+    """Make a queued run and return its folder.
+
+    Args:
+        workspace: Where it goes.
+        study: A checked study.
+        replicate: Number of the replicate.
+        parent: Id of the run that it is forked from.
+        forked_at: Last step that it shares with its parent.
+        base: Folder that relative paths of the study start from.
+
+    Raises:
+        RunError: a replicate below 0.
+        StorageFull: the disk is full.
+    """
+    if replicate < 0:
+        raise RunError(f"replicate {replicate} does not exist; replicates count from 0")
+    folder = workspace.runs / f"{secrets.token_hex(4)}-{study.scenario}"
+    with storage_errors(workspace.path):
+        folder.mkdir(parents=True)
+        for name in ("segments", "checkpoints"):
+            (folder / name).mkdir()
+        text = dump_study(study)
+        write_durably(folder / STUDY_NAME, lambda path: write_text(path, text))
+        sync_folder(folder)
+    with Catalog(folder, create=True) as catalog:
+        first = first_status(folder, study, replicate)
+        first |= {"parent_run_id": parent, "forked_at": forked_at, "base": str(base.absolute()) if base else None}
+        catalog.write_status(**first)
+    return folder
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file."""
+    path.write_text(text, encoding="utf-8")
+
+
+def create_runs(
+    workspace: Workspace, study: Study, replicates: int | None = None, base: Path | None = None
+) -> list[Path]:
+    """Make one queued run per replicate, as many as the study says by default."""
+    n = study.replicates if replicates is None else replicates
+    if n < 1:
+        raise RunError(f"{n} replicates leave nothing to run; give at least 1")
+    return [create_run(workspace, study, replicate=replicate, base=base) for replicate in range(n)]
+
+
+def first_status(folder: Path, study: Study, replicate: int) -> dict[str, Any]:
+    """Return the status values of a run that has not begun."""
+    parts: Sequence[Any] = ("population", "network", "dynamics")
+    return {
+        "run_id": folder.name,
+        "title": study.title or study.scenario,
+        "scenario": study.scenario,
+        "status": "queued",
+        "phase": "",
+        "step": 0,
+        "steps": study.steps,
+        "steps_per_s": 0.0,
+        "remaining_s": None,
+        "created_at": time.time(),
+        "started_at": None,
+        "ended_at": None,
+        "message": "",
+        "digest": "",
+        "n_agents": study.population.size or 0,
+        "seed": study.seed,
+        "seeds": {part: study.seed_of(part, replicate) for part in parts},
+        "replicate": replicate,
+        "study_hash": study_hash(study),
+        "versions": dict(versions()),
+        "model": None,
+    }
+
+
+def versions() -> Mapping[str, str]:
+    """Return the versions that an exact repetition needs, and the processor class."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in _VERSIONED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
