@@ -94,7 +94,7 @@ listen = Decision(
     question="You have just talked with one of them. Do you move towards this person's opinion, or ignore it?",
     shows={"own": ELEVEN_WORDS, "other": ELEVEN_WORDS},
     labels={"own": "Your own opinion", "other": "The other person's opinion"},
-    persona_fields=("age", "education", "big5_o", "big5_a"),
+    persona_fields=("age", "big5_o"),
 )
 
 
@@ -252,7 +252,7 @@ def clusters(world):
     source="Deffuant et al. 2000; Hegselmann and Krause 2002",
     steps=200,
     defaults={
-        "population": {"size": 1000},
+        "population": {"size": 1000, "recipe": "adults_generic"},
         "network": {"kind": "watts_strogatz", "k": 10, "p_rewire": 0.05},
     },
 )

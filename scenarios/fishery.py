@@ -9,9 +9,9 @@ tonne at random, or in proportion. S = h - what was caught; below 5 tonnes the f
 month counts); otherwise the next stock is min(100, 2 S). Nobody is told the number of months. With `talk` everyone
 learns every request and catch from a neutral moderator and one conversation of at most ten turns follows; by rule the
 utterances are fixed sentences that change nothing. With `hint` everyone is told the universalized fair share floor(h
-/ (2N)). With `newcomer` the last of the people joins after month 3 and is told to make as much money as possible: the
-five people of the study fish as four at first. Such a study sets steps = 15. The months of the game, T in the
-efficiency, are the study's steps.
+/ (2N)). With `newcomer` the last of the people joins after month 3 and is told to make as much money as possible (by
+rule it asks as the others do): the five people of the study fish as four at first. Such a study sets steps = 15. The
+months of the game, T in the efficiency, are the study's steps.
 By rule: sustainable = floor(h / (2N)); fixed = fixed_request; greedy = all that is there, at most 100.
 
 Source: Piatti et al. (2024), Cooperate or Collapse, 2404.16698.

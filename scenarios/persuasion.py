@@ -191,7 +191,7 @@ def was_asked(world):
     source="Breum et al. 2023",
     steps=1,
     unit="round",
-    defaults={"population": {"size": 2000}, "network": {"kind": "complete"}},
+    defaults={"population": {"size": 2000, "recipe": "adults_generic"}, "network": {"kind": "complete"}},
 )
 class Persuasion:
     """Dyads of a convincer (even ids) and a skeptic (odd ids); everyone beyond 2 n_dyads is a bystander."""
