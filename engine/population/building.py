@@ -147,7 +147,7 @@ def _link(plan: _Plan, problems: list[str], file: str = "") -> None:
     found: list[str] = clashing_names(plan.names)
     plan.order = order_columns(plan.drawn, plan.names, found)
     given = {**(plan.pack.parts if plan.pack else {}), **plan.inline}
-    parents = {name: given_parent(part.column, part.values) for name, part in given.items()}
+    parents = {name: given_parent(name, part.column, part.values) for name, part in given.items()}
     parents |= {name: drawn_parent(drawn) for name, drawn in plan.drawn.items()}
     for name in plan.order:
         plan.partitions[name] = build_partitions(plan.drawn[name], parents, found)

@@ -57,6 +57,6 @@ class Column:
         top = self.high if self.high is not None else (high if high is not None else 100.0)
         span = max(top - bottom, 1e-9)
         step = 1.0 if self.kind == "integer" else 10.0 ** np.floor(np.log10(span / 10.0))
-        while span / step > 100:
+        while np.ceil(top / step) - np.floor(bottom / step) > 100:
             step *= 2 if (span / step) <= 200 else 10
         return Rounded(float(np.floor(bottom / step) * step), float(np.ceil(top / step) * step), float(step), self.unit)

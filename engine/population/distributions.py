@@ -91,7 +91,8 @@ class Distribution:
             uniforms: Numbers in [0, 1).
             whole: Return whole numbers: a uniform or histogram is then one over whole numbers, others are rounded.
         """
-        drawn = _QUANTILES[self.name](self, uniforms + _HALF_STEP, whole)
+        inner = np.minimum(uniforms + _HALF_STEP, 1.0 - 2.0 * _HALF_STEP)
+        drawn = _QUANTILES[self.name](self, inner, whole)
         low, high = self.bounds
         if whole:
             low, high = math.ceil(low) if math.isfinite(low) else low, math.floor(high) if math.isfinite(high) else high

@@ -83,7 +83,9 @@ def parse_pack(name: str, content: Mapping[str, Any]) -> PersonaPack:
         if missing:
             problems.append(f"{', '.join(missing[:12])}: no value for {quoted(key)}, which others have ({file})")
             continue
-        part = type_values(key, [person[key] for person in people], problems, labels.__getitem__)
+        found: list[str] = []
+        part = type_values(key, [person[key] for person in people], found, labels.__getitem__)
+        problems += [f"{line} ({file})" for line in found]
         if part is not None:
             parts[key] = part
     _describe(content.get("columns", {}), parts, problems, file)

@@ -141,7 +141,9 @@ def _typed(
     known = load_schema().get(name)
     column = known.column if known else None
     if listed:
-        typed = type_values(name, [v for _, v in listed], problems, lambda index: f"{where}: value {index + 1}")
+        found: list[str] = []
+        typed = type_values(name, [v for _, v in listed], found, lambda index: f"value {index + 1}")
+        problems += [f"{line} @ {where}" for line in found]
         if typed is None:
             return None
         column = typed.column

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from engine.draws import draw_uniform
 from engine.population.columns import Column
 from engine.population.recipes import DrawnColumn, Leaf, leaves_of
+from engine.population.schema import load_schema
 from engine.population.text import quoted
 from engine.population.typed import range_words
 from engine.registry import nearest
@@ -58,15 +60,26 @@ def parse_interval(key: str) -> tuple[float, float] | None:
 
 @dataclass(frozen=True)
 class Parent:
-    """What a table must know of a parent: its type and, for a category, the codes that can occur."""
+    """What a table must know of a parent.
+
+    Attributes:
+        column: Its type.
+        codes: Codes of a category that can occur; each needs a row.
+        is_closed: Whether a row for any other label is a mistake; labels that were only observed in given values
+            leave room for more.
+    """
 
     column: Column
     codes: frozenset[int] = frozenset()
+    is_closed: bool = True
 
 
-def given_parent(column: Column, values: NDArray[Any]) -> Parent:
+def given_parent(name: str, column: Column, values: NDArray[Any]) -> Parent:
     """Return a parent whose values are given."""
-    return Parent(column, frozenset(np.unique(values).tolist()) if column.kind == "category" else frozenset())
+    if column.kind != "category":
+        return Parent(column)
+    known = load_schema().get(name)
+    return Parent(column, frozenset(np.unique(values).tolist()), is_closed=known is not None and not known.is_open)
 
 
 def drawn_parent(drawn: DrawnColumn) -> Parent:
@@ -116,34 +129,32 @@ def _partition(keys: Sequence[str], name: str, parent: Parent, problems: list[st
         problems.append(f"{quoted(name)} is a text column; a table needs a category, a boolean or a number @ {where}")
         return None
     if column.kind == "boolean":
-        return _category_partition(keys, name, ("no", "yes"), frozenset({0, 1}), problems, where)
+        yes_no = dataclasses.replace(column, labels=("no", "yes"))
+        return _category_partition(keys, name, Parent(yes_no, frozenset({0, 1})), problems, where)
     if column.kind == "category":
-        return _category_partition(keys, name, column.labels, parent.codes, problems, where)
+        return _category_partition(keys, name, parent, problems, where)
     return _number_partition(keys, name, column, problems, where)
 
 
 def _category_partition(
-    keys: Sequence[str],
-    parent: str,
-    labels: tuple[str, ...],
-    codes: frozenset[int],
-    problems: list[str],
-    where: str,
+    keys: Sequence[str], name: str, parent: Parent, problems: list[str], where: str
 ) -> Partition | None:
     before = len(problems)
+    labels = parent.column.labels
     slots = np.full(len(labels), -1, dtype=np.int64)
     for position, key in enumerate(keys):
         if key == OTHERS:
             continue
         for label in [key] if key in labels else [part.strip() for part in key.split("|")]:
             if label not in labels:
-                problems.append(f"{quoted(label)} is not a value of {parent}{nearest(label, labels)} @ {where}")
+                if parent.is_closed:
+                    problems.append(f"{quoted(label)} is not a value of {name}{nearest(label, labels)} @ {where}")
             elif slots[labels.index(label)] >= 0:
                 problems.append(f"{quoted(label)} stands in the table twice @ {where}")
             else:
                 slots[labels.index(label)] = position
-    names = {code: f"'{label}'" for code, label in enumerate(labels) if code in codes}
-    return Partition(slots) if _covered(slots, keys, names, parent, problems, where, before) else None
+    names = {code: f"'{label}'" for code, label in enumerate(labels) if code in parent.codes}
+    return Partition(slots) if _covered(slots, keys, names, name, problems, where, before) else None
 
 
 def _number_partition(
