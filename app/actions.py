@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import polars as pl
 import streamlit as st
 
 from app import session
+from app.forms import safe
 from engine import store
+from engine.errors import MicrocosmError
 from engine.runs import RunInfo, create_run, read_info, read_study, start_worker
 from engine.spec import Study
 
@@ -24,6 +27,22 @@ def start_runs(study: Study) -> str:
     folders = [create_run(workspace, study, replicate=replicate) for replicate in range(study.replicates)]
     start_worker(folders)
     return str(read_info(folders[0]).run_id)
+
+
+def attempt(work: Callable[..., object], *arguments: Any) -> None:
+    """Do what a button says; what goes wrong is shown as one sentence at the next drawing, and nothing is lost."""
+    try:
+        work(*arguments)
+    except MicrocosmError as error:
+        session.remember("attempt_error", str(error))
+
+
+def show_attempt() -> None:
+    """Show what the last button could not do, once."""
+    problem = session.recall("attempt_error")
+    if problem:
+        session.remember("attempt_error", None)
+        st.error(safe(problem))
 
 
 @st.cache_data(max_entries=128, show_spinner=False)

@@ -22,8 +22,9 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.frames import Layout, Recordings, live_frame, load_layout, load_meta
+from app.frames import Layout, Recordings, load_layout, load_meta
 from engine.runs import open_workspace, read_info
+from engine.runs.live import LiveReader
 
 PREFIX = "/microcosm"
 MAX_UNACKNOWLEDGED = 3
@@ -118,6 +119,7 @@ class Player:
         self.rate = 10.0
         self.every = 1
         self.shown: tuple[Any, ...] = ()
+        self.reader = LiveReader(folder)
         self.info: Any = None
 
     async def play(self) -> None:
@@ -135,6 +137,7 @@ class Player:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self.reader.close()
 
     async def _listen(self) -> None:
         while True:
@@ -191,12 +194,13 @@ class Player:
             await asyncio.sleep(pause)
 
     async def _live(self) -> tuple[int, int, bytes] | None:
-        found = live_frame(self.folder, self.column)
-        if found is None:
+        found = self.reader.read()
+        if found is None or self.column not in found[2]:
             return await self._replayed(0.0)
-        if found[0] % self.every and self.shown and self.info.status == "running":
+        step, sequence, columns = found
+        if step % self.every and self.shown and self.info.status == "running":
             return None
-        return found
+        return step, sequence, columns[self.column].tobytes()
 
     async def _replayed(self, passed_s: float) -> tuple[int, int, bytes] | None:
         if self.column not in self.columns or self.info.step < 0:

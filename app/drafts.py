@@ -58,6 +58,11 @@ class Draft:
         """Name of the file without its ending; the key of the draft in the page's address."""
         return self.path.stem
 
+    @property
+    def personas(self) -> Path:
+        """The user's own packs and recipes, beside the studies in the workspace."""
+        return self.path.parent.parent / "personas"
+
     def text(self) -> str:
         """Return the study as TOML."""
         return tomli_w.dumps(_without_none(self.content))
@@ -126,7 +131,7 @@ class Draft:
     def check(self) -> tuple[Study | None, tuple[Problem, ...]]:
         """Return the study, or every problem it has."""
         try:
-            return load_study(_without_none(self.content)), ()
+            return load_study(_without_none(self.content), file=self.path.name, personas=self.personas), ()
         except StudyError as error:
             return None, error.problems
         except MicrocosmError as error:

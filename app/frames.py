@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from engine import store
 from engine.errors import RunError
-from engine.runs.live import LiveReader
+from engine.runs.live import read_layout, read_meta
 from engine.store.schema import quoted
 
 MAX_FRAME_BYTES = 64_000_000
@@ -40,47 +39,34 @@ class Layout:
 
 def load_layout(folder: Path) -> Layout | None:
     """Return the layout that the worker wrote, or None where it is not there yet."""
-    path = folder / "layout.npz"
-    if not path.exists():
+    held = read_layout(folder)
+    if held is None:
         return None
-    with np.load(path, allow_pickle=False) as held:
-        xy = np.stack([held["x"], held["y"]], axis=1).astype(np.float32)
-        ties = np.stack([held["source"], held["target"]], axis=1).astype(np.uint32)
-        return Layout(held["ids"].astype(np.int64), xy, ties)
+    xy = np.stack([held["x"], held["y"]], axis=1).astype(np.float32)
+    ties = np.stack([held["source"], held["target"]], axis=1).astype(np.uint32)
+    return Layout(held["ids"].astype(np.int64), xy, ties)
 
 
 def load_meta(folder: Path) -> dict[str, Any]:
     """Return what the drawn columns mean: `columns` with name, labels or range, help; and a note on the sample."""
-    path = folder / "meta.json"
-    if not path.exists():
+    try:
+        held = read_meta(folder)
+    except FileNotFoundError:
         return {"columns": [], "note": ""}
-    held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return {"columns": [_column(entry) for entry in held.get("columns", [])], "note": str(held.get("note", ""))}
+    return {"columns": [_column(entry) for entry in held["columns"]], "note": str(held.get("note", ""))}
 
 
-def _column(entry: Any) -> dict[str, Any]:
-    """Bring one column's description into one shape: name, labels (texts) or low and high, help."""
-    low, high, labels = entry.get("low"), entry.get("high"), entry.get("labels") or []
-    if len(labels) == 2 and all(isinstance(label, int | float) for label in labels):
-        low, high, labels = labels[0], labels[1], []
-    span = entry.get("range")
-    if span:
-        low, high = span
-    labels = [str(label) for label in labels]
-    return {"name": entry["name"], "labels": labels, "low": low, "high": high, "help": entry.get("help", "")}
-
-
-def live_frame(folder: Path, column: str) -> tuple[int, int, bytes] | None:
-    """Return (step, sequence number, one byte per drawn agent) of the newest live frame, or None."""
-    if not (folder / "live.bin").exists():
-        return None
-    found = LiveReader(folder).read()
-    if found is None:
-        return None
-    step, sequence, columns = found
-    if column not in columns:
-        return None
-    return int(step), int(sequence), columns[column].tobytes()
+def _column(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return one column's description: name, labels or low and high, unit, help."""
+    low, high = entry["range"] or (None, None)
+    return {
+        "name": entry["name"],
+        "labels": list(entry["labels"]),
+        "low": low,
+        "high": high,
+        "unit": entry.get("unit", ""),
+        "help": entry.get("help", ""),
+    }
 
 
 @dataclass(frozen=True)

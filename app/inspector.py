@@ -115,7 +115,8 @@ def _decisions(info: RunInfo, scenario: ScenarioInfo, agent: int, step: int) -> 
     if scenario.mechanism_only:
         st.caption("Nobody decides in this scenario: what happens follows from the rule and the draws.")
         return
-    sql = f"select * from decisions where agent_id = ? and step <= ? order by step desc, turn desc limit {SHOWN_DECISIONS}"
+    order = f"order by step desc, turn desc limit {SHOWN_DECISIONS}"
+    sql = f"select * from decisions where agent_id = ? and step <= ? {order}"
     frame = ask(info, sql, agent, step)
     if frame.is_empty():
         st.caption("No decision of this agent is recorded up to this step.")

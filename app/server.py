@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.resources
+import logging
 import os
 import secrets
 import socket
@@ -19,7 +20,7 @@ from starlette.middleware import Middleware
 
 from app.channel import Channel
 from app.guard import Guard
-from engine.errors import RunError
+from engine.errors import MicrocosmError, RunError
 
 ADDRESS = "127.0.0.1"
 FIRST_PORT = 8610
@@ -64,7 +65,26 @@ def build_app(workspace: Path, *, token: str, port: int, open_url: str | None = 
                 await opening
 
     guard = Middleware(Guard, token=token, port=port)
-    return st.App(str(MAIN_PAGE), lifespan=lifespan, routes=channel.routes(), middleware=[guard])
+    return st.App(
+        str(MAIN_PAGE),
+        lifespan=lifespan,
+        routes=channel.routes(),
+        middleware=[guard],
+        on_script_error=show_script_error,
+    )
+
+
+def show_script_error(error: Exception) -> bool:
+    """Show an unexpected error as one calm sentence; the details go to the terminal."""
+    import streamlit as st
+
+    from app.forms import safe
+
+    logging.getLogger("microcosm.studio").error("a page failed", exc_info=error)
+    expected = isinstance(error, MicrocosmError)
+    words = str(error) if expected else f"This page met an error that it does not know ({type(error).__name__})."
+    st.error(f"{safe(words)} Your studies and runs are untouched; the terminal shows the details.")
+    return True
 
 
 def server_options(port: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ What must survive a refresh stands in the address (`study`, `run`, `agent`, `par
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from typing import Any
 import streamlit as st
 
 from app.drafts import Draft, draft_path
+from engine.errors import RunError
 from engine.runs import Workspace, find_run, open_workspace
+
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,120}")
 
 
 def workspace() -> Workspace:
@@ -43,9 +47,7 @@ def current_run() -> Path | None:
 
 def run_folder(key: str) -> Path | None:
     """Return the folder of a run of this workspace by id, or None."""
-    from engine.errors import RunError
-
-    if not key:
+    if not RUN_ID.fullmatch(key):
         return None
     try:
         return find_run(workspace(), key)

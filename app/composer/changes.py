@@ -11,7 +11,7 @@ import streamlit as st
 from app import session
 from app.composer.deciders import persona_sample
 from app.drafts import Draft, normal_key
-from app.forms import Problems, choice_field, model_fields, number_field, safe, show_problems, text_field
+from app.forms import Problems, model_fields, number_field, safe, show_problems, text_field
 from engine import registry
 from engine.loading import scenario_info
 

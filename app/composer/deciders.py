@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import streamlit as st
 from pydantic import ValidationError
 
 from app import session
-from app.composer.people import preview_population, seed_of
+from app.composer.people import people_of
 from app.drafts import Draft
 from app.forms import Problems, choice_field, model_fields, number_field, safe, several_field, show_problems, title_of
 from app.notices import LANGUAGE_NOTICE, show_model_notice
@@ -117,10 +115,8 @@ def _model(draft: Draft, problems: Problems) -> None:
 
 def persona_sample(draft: Draft) -> Population | None:
     """Return a few of the draft's people, or None while their settings do not hold together."""
-    info = scenario_info(str(draft.get("scenario")))
-    size = int(info.defaults.get("population", {}).get("size") or 100)
     try:
-        return preview_population(json.dumps(draft.get("population") or {}, default=str), seed_of(draft), size)
+        return people_of(draft)
     except (MicrocosmError, ValidationError, TypeError):
         return None
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -54,7 +56,7 @@ def _without(problems: Problems, key: str) -> Problems:
 def _source(draft: Draft) -> None:
     held = draft.get("population") or {}
     now = "personas" if held.get("personas") else ("recipe" if held.get("recipe") else "columns")
-    recipes, packs = list_recipes(), list_packs()
+    recipes, packs = list_recipes(draft.personas), list_packs(draft.personas)
     kinds = [kind for kind in SOURCES if kind == "columns" or (recipes if kind == "recipe" else packs)]
     key = session.field_key("population.source")
 
@@ -66,7 +68,7 @@ def _source(draft: Draft) -> None:
     if now == "recipe":
         choice_field(draft, "population.recipe", "Recipe", recipes, held.get("recipe"), help="`population.recipe`")
         if held.get("recipe") in recipes:
-            recipe = load_recipe(held["recipe"])
+            recipe = load_recipe(held["recipe"], draft.personas)
             st.caption(safe(f"{recipe.help} Source: {recipe.source}"))
     if now == "personas":
         choice_field(draft, "population.personas", "Pack", packs, held.get("personas"), help="`population.personas`")
@@ -102,8 +104,6 @@ def _inline_columns(draft: Draft) -> None:
 
 
 def _take_columns(text: str) -> None:
-    import tomllib
-
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -114,12 +114,8 @@ def _take_columns(text: str) -> None:
 
 
 def _preview(draft: Draft) -> None:
-    scenario = scenario_info(str(draft.get("scenario")))
-    default_size = int(scenario.defaults.get("population", {}).get("size") or 1000)
     try:
-        population = preview_population(
-            json.dumps(draft.get("population") or {}, default=str), seed_of(draft), default_size
-        )
+        population = people_of(draft)
     except (MicrocosmError, ValidationError, TypeError) as error:
         st.caption("The preview appears when the settings on the left hold together.")
         if isinstance(error, MicrocosmError):
@@ -150,13 +146,26 @@ def seed_of(draft: Draft) -> int:
     return seed if isinstance(seed, int) and seed >= 0 else 0
 
 
+def people_of(draft: Draft) -> Population:
+    """Return the first people of a draft's population.
+
+    Raises:
+        PopulationError: the settings do not hold together.
+        ValidationError: they are not even of the right form.
+    """
+    scenario = scenario_info(str(draft.get("scenario")))
+    size = int(scenario.defaults.get("population", {}).get("size") or 1000)
+    table = json.dumps(draft.get("population") or {}, default=str)
+    return preview_population(table, seed_of(draft), size, str(draft.personas))
+
+
 @st.cache_data(max_entries=16, show_spinner=False)
-def preview_population(table: str, seed: int, default_size: int) -> Population:
+def preview_population(table: str, seed: int, default_size: int, folder: str) -> Population:
     """Build at most a few hundred of the people that a `[population]` table describes."""
     spec = PopulationSpec(**json.loads(table))
     if not spec.personas and not _has_lists(spec):
         spec = spec.model_copy(update={"size": min(spec.size or default_size, PREVIEW_PEOPLE)})
-    return build_population(spec, seed, default_size)
+    return build_population(spec, seed, default_size, Path(folder))
 
 
 def _has_lists(spec: PopulationSpec) -> bool:

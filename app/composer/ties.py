@@ -49,9 +49,11 @@ def show_ties(draft: Draft, problems: Problems) -> None:
                 text_field(draft, f"{prefix}.name", "Name of the layer")
             _generator(draft, prefix, problems)
             if len(prefixes) > 1:
-                remove = (lambda place: lambda held: _drop_layer(held, place))(number)
                 st.button(
-                    "Remove this layer", key=f"drop_layer_{number}", on_click=session.change_draft, args=(remove,)
+                    "Remove this layer",
+                    key=f"drop_layer_{number}",
+                    on_click=session.change_draft,
+                    args=(partial(_drop_layer, place=number),),
                 )
         st.button(
             "Add a layer of ties",

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app import session
-from app.actions import ask, study_of, wide_measures
+from app.actions import ask, attempt, show_attempt, study_of, wide_measures
 from app.components.network_view import network_view
 from app.composer.plan import duration
 from app.figures import ticking_lines
@@ -16,7 +16,6 @@ from app.frames import load_meta
 from app.inspector import agent_names, show_agent
 from app.notices import show_language_notice
 from engine.contract import ScenarioInfo
-from engine.errors import MicrocosmError
 from engine.loading import scenario_info
 from engine.runs import RunInfo, cancel_run, list_runs, pause_run, read_info, resume_run
 
@@ -62,10 +61,11 @@ def run_bar(run_id: str, was_active: bool) -> None:
         _progress(info)
     with buttons, st.container(horizontal=True, horizontal_alignment="right", gap="small"):
         _buttons(info)
+    show_attempt()
     if info.status == "failed":
         st.error(safe(info.message or "The run failed."))
-    if was_active and info.status not in ACTIVE:
-        st.rerun()
+    if was_active != (info.status in ACTIVE):
+        st.rerun(scope="app")
 
 
 def _choose_run(info: RunInfo) -> None:
@@ -100,19 +100,18 @@ def _progress(info: RunInfo) -> None:
 
 
 def _buttons(info: RunInfo) -> None:
-    try:
-        if info.status == "running":
-            st.button("Pause", key="pause", icon=":material/pause:", on_click=pause_run, args=(info.folder,))
-        elif info.status in ("paused", "interrupted", "cancelled", "failed", "waiting"):
-            st.button("Resume", key="resume", icon=":material/play_arrow:", on_click=resume_run, args=(info.folder,))
-        if info.status in ACTIVE:
-            with st.popover("Cancel", icon=":material/stop:", key="cancel_ask"):
-                st.caption("What is recorded so far stays; the run can be resumed later.")
-                st.button("Cancel this run", key="cancel", type="primary", on_click=cancel_run, args=(info.folder,))
-        else:
-            st.page_link("views/explore.py", label="Next: Explore", icon=":material/monitoring:")
-    except MicrocosmError as error:
-        st.error(safe(error))
+    if info.status == "running":
+        st.button("Pause", key="pause", icon=":material/pause:", on_click=attempt, args=(pause_run, info.folder))
+    elif info.status in ("paused", "interrupted", "cancelled", "failed", "waiting"):
+        st.button(
+            "Resume", key="resume", icon=":material/play_arrow:", on_click=attempt, args=(resume_run, info.folder)
+        )
+    if info.status in ACTIVE:
+        with st.popover("Cancel", icon=":material/stop:", key="cancel_ask"):
+            st.caption("What is recorded so far stays; the run can be resumed later.")
+            st.button("Cancel this run", key="cancel", type="primary", on_click=attempt, args=(cancel_run, info.folder))
+    else:
+        st.page_link("views/explore.py", label="Next: Explore", icon=":material/monitoring:")
 
 
 def _picture(info: RunInfo, scenario: ScenarioInfo) -> None:
