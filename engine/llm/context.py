@@ -19,6 +19,9 @@ from engine.llm.vocabulary import LoadedModel
 MOST_SEQUENCES = 256  # llama.cpp's own limit
 MOST_STATEFUL_SEQUENCES = 33  # each holds a whole state in memory
 UNIT_TOKENS = 512  # tokens that llama.cpp computes at once
+# On a processor flash attention rounds coarsely where a pass has few rows: the same prompt alone and among others then
+# differs 40 times more than without it, for a gain of 10 to 15 % in speed. On a GPU it is chosen by llama.cpp.
+FLASH_AUTO, FLASH_OFF = -1, 0
 
 
 class TokenBatch:
@@ -107,6 +110,7 @@ class Context:
         settings.n_ubatch = UNIT_TOKENS
         settings.n_seq_max = self.n_sequences
         settings.n_threads = settings.n_threads_batch = n_threads
+        settings.flash_attn_type = FLASH_AUTO if model.on_gpu else FLASH_OFF
         settings.kv_unified = True
         settings.swa_full = True
         settings.no_perf = True
@@ -204,7 +208,8 @@ def log_totals(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the log-sum-exp of each row in float64, shape (n_rows,)."""
     top = logits.max(axis=1)
     sums: NDArray[np.float64] = np.exp(logits - top[:, None]).sum(axis=1, dtype=np.float64)
-    return top.astype(np.float64) + np.log(sums)
+    totals: NDArray[np.float64] = top.astype(np.float64) + np.log(sums)
+    return totals
 
 
 def _abort_callback(library: Any, should_stop: Callable[[], bool] | None) -> Any:

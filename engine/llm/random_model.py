@@ -176,7 +176,8 @@ def _draw_weights(shape: Shape, vocabulary: Vocabulary, seed: int) -> list[tuple
     free = width - CHANNEL if shape.biased else width
 
     def matrix(rows: int, columns: int, scale: float) -> NDArray[np.float32]:
-        drawn: NDArray[np.float32] = rng.standard_normal((rows, columns), dtype=np.float32) * np.float32(scale)
+        drawn: NDArray[np.float32] = rng.standard_normal((rows, columns), dtype=np.float32)
+        drawn *= np.float32(scale)
         return drawn
 
     def into_stream(columns: int, scale: float) -> NDArray[np.float32]:
@@ -220,7 +221,8 @@ def _token_biases(vocabulary: Vocabulary) -> NDArray[np.float32]:
             biases[token] = 0.4 * np.log(counts[vocabulary.pieces[token]] + 0.05)
     written = biases[biases > NEVER]
     biases[vocabulary.first_special + 2] = np.log(np.exp(written).sum() / 40.0)
-    return (biases - biases.max()).astype(np.float32)
+    shifted: NDArray[np.float32] = (biases - biases.max()).astype(np.float32)
+    return shifted
 
 
 def _piece_counts(vocabulary: Vocabulary) -> collections.Counter[str]:

@@ -93,8 +93,8 @@ def _inner_nodes(options: Sequence[Tokens]) -> list[Tokens]:
 
 def _leaves(nodes: Sequence[Tokens]) -> list[Tokens]:
     """Return the nodes that no other node extends; sorted nodes stand directly before their extensions."""
-    after = itertools.chain(nodes[1:], [()])
-    return [node for node, following in zip(nodes, after, strict=True) if following[: len(node)] != node]
+    leaves = [node for node, following in itertools.pairwise(nodes) if following[: len(node)] != node]
+    return leaves + list(nodes[-1:])
 
 
 def end_prefixes(options: Sequence[Tokens], end_token: int) -> list[Tokens]:
