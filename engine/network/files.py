@@ -22,7 +22,6 @@ from engine.network.graph import Graph, edges_to_graph, named_rows
 GRAPHML_SUFFIXES = (".graphml", ".xml")
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 MAX_GRAPHML_TIES = 2_000_000
-_GRAPHML = "{http://graphml.graphdrawing.org/xmlns}"
 _SEPARATORS = (",", ";", "\t")
 _FIRST_ROW = 2  # the header is row 1
 
@@ -202,10 +201,12 @@ def read_graphml(path: Path) -> GraphFile:
     if b"<!ENTITY" in raw:
         raise NetworkError(f"{path.name}: declares XML entities, which networks do not need; remove the declaration")
     try:
-        declared = [node.get("id") for node in ElementTree.fromstring(raw).iter(f"{_GRAPHML}node")]
+        first = ElementTree.fromstring(raw).find("{*}graph")
         held = nx.read_graphml(io.BytesIO(raw), force_multigraph=True)
-    except (ElementTree.ParseError, nx.NetworkXException, ValueError, KeyError, TypeError, LookupError) as error:
+    except (ElementTree.ParseError, nx.NetworkXException, ValueError, TypeError, LookupError) as error:
         raise NetworkError(f"{path.name} is not readable GraphML ({str(error)[:200]}); export it again") from None
+    declared = [] if first is None else [node.get("id") for node in first.findall(".//{*}node")]
+    edges = [] if first is None else _edges_in_order(first, held)
     nodes = list(held.nodes)
     if len(set(declared)) != len(declared):
         raise NetworkError(f"{path.name}: declares {len(declared) - len(set(declared))} nodes twice; ids must differ")
@@ -213,7 +214,6 @@ def read_graphml(path: Path) -> GraphFile:
     if unknown:
         raise NetworkError(f"{path.name}: edges to nodes that are not declared: {', '.join(unknown[:5])}"[:300])
     place = {node: agent for agent, node in enumerate(nodes)}
-    edges = list(held.edges(data=True))
     source = np.array([place[a] for a, _, _ in edges], np.int64)
     target = np.array([place[b] for _, b, _ in edges], np.int64)
     weights = _graphml_weights(path, held, [data for _, _, data in edges])
@@ -221,6 +221,19 @@ def read_graphml(path: Path) -> GraphFile:
         len(nodes), source, target, weights, directed=held.is_directed(), where=path.name, first_row=1
     )
     return GraphFile(graph, tuple(map(str, nodes)), _node_columns(held))
+
+
+def _edges_in_order(first: ElementTree.Element, held: Any) -> list[tuple[str, str, Mapping[str, Any]]]:
+    # networkx lists edges by node; errors count them as they stand in the file.
+    waiting: dict[Any, Any] = {}
+    edges = []
+    for edge in first.findall(".//{*}edge"):
+        a, b = str(edge.get("source")), str(edge.get("target"))
+        if held.has_edge(a, b):
+            pair = (a, b) if held.is_directed() else frozenset((a, b))
+            data: Mapping[str, Any] = next(waiting.setdefault(pair, iter(held[a][b].values())), {})
+            edges.append((a, b, data))
+    return edges
 
 
 def _graphml_weights(path: Path, held: Any, attributes: Sequence[Mapping[str, Any]]) -> list[float] | None:

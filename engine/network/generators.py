@@ -17,7 +17,7 @@ from engine import registry
 from engine.draws import stream_key
 from engine.errors import NetworkError
 from engine.network.files import count_ties, find_network_file, read_graph
-from engine.network.graph import Graph
+from engine.network.graph import Graph, IdArray
 from engine.network.parameters import (
     BarabasiAlbert,
     Caveman,
@@ -196,15 +196,43 @@ def _configuration_ties(params: Configuration, n: int, base: Path | None = None)
 
 
 def build_configuration(params: Configuration, n: int, seed: int, stream: str, base: Path | None = None) -> Graph:
-    """Build a network with exactly these degrees, close to uniformly drawn: pairing, then switchings."""
+    """Build a network with exactly these degrees, drawn nearly uniformly from all that have them.
+
+    Loose ends are paired at random, loops and duplicates swapped away, and ties swapped ten times each, a million
+    times at most: the swaps make small networks uniform, and large ones hardly need them.
+    """
     _configuration_ties(params, n)
     degrees = _degrees(params, n)
+    if 2 * int(degrees.sum()) > n * (n - 1):
+        missing = _with_degrees(n - 1 - degrees, seed, stream)
+        return Graph.from_edges(n, *_missing_ties(missing))
+    return _with_degrees(degrees, seed, stream)
+
+
+def _with_degrees(degrees: NDArray[np.int64], seed: int, stream: str) -> Graph:
+    n = degrees.size
     source, target = pair_stubs(stream_key(seed, f"{stream}/pairs"), degrees)
     if repair_pairs(stream_key(seed, f"{stream}/repair"), n, source, target):
-        ties = np.array(nx.havel_hakimi_graph(degrees.tolist()).edges(), np.uint32)
-        source, target = ties[:, 0].copy(), ties[:, 1].copy()
-        shuffle_ties(stream_key(seed, f"{stream}/shuffle"), n, source, target, 10 * source.size)
+        source, target = _some_ties(degrees)
+    shuffle_ties(stream_key(seed, f"{stream}/shuffle"), n, source, target, min(10 * source.size, _MAX_SWAPS))
     return Graph.from_edges(n, source, target)
+
+
+def _missing_ties(graph: Graph) -> tuple[IdArray, IdArray]:
+    """Return (source, target) of the pairs that are not tied; more than half of all are drawn as their complement."""
+    everyone = np.arange(graph.n, dtype=np.uint32)
+    rows = [np.setdiff1d(everyone[i + 1 :], graph.neighbours(i), assume_unique=True) for i in range(graph.n)]
+    return np.repeat(everyone, [row.size for row in rows]), np.concatenate(rows)
+
+
+_MAX_SWAPS = 1_000_000
+
+
+def _some_ties(degrees: NDArray[np.int64]) -> tuple[IdArray, IdArray]:
+    """Return any ties with these degrees, for networks so dense that random pairs cannot be repaired."""
+    tied = np.flatnonzero(degrees)  # networkx numbers only these
+    ties = tied[np.array(nx.havel_hakimi_graph(degrees[tied].tolist()).edges(), np.int64)].astype(np.uint32)
+    return ties[:, 0].copy(), ties[:, 1].copy()
 
 
 def _grid_shape(params: Grid, n: int) -> tuple[int, int]:

@@ -184,7 +184,8 @@ def _smoothed(place: Positions, ties: IdArray, rounds: int) -> Positions:
     for _ in range(rounds):
         place = np.where(degree > 0, 0.5 * (place + (adjacency @ place) / np.maximum(degree, 1)), place)
         place = place - place.mean(axis=0)
-        place[:, 1] -= place[:, 0] * (place[:, 0] @ place[:, 1]) / max(float(place[:, 0] @ place[:, 0]), 1e-300)
+        overlap, size = (place[:, 0] * place[:, 1]).sum(), (place[:, 0] ** 2).sum()
+        place[:, 1] -= place[:, 0] * (overlap / max(float(size), 1e-300))
         place /= np.maximum(np.sqrt((place**2).mean(axis=0)), 1e-300)
     return place
 
