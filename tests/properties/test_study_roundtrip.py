@@ -55,7 +55,7 @@ NETWORKS = st.one_of(
     ),
 )
 POPULATIONS = st.fixed_dictionaries(
-    {"size": st.integers(50, 10**5)},
+    {"size": st.integers(50, 20_000)},
     optional={
         "columns": st.dictionaries(
             st.sampled_from(["age", "own_income", "own_likes"]),
