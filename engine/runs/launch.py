@@ -19,7 +19,7 @@ from engine.runs.workspace import Workspace, open_workspace
 from engine.spec import Study
 
 LOG_NAME = "worker.log"
-_LOOK_S = 0.1
+_LOOK_S = 0.05
 _started: list[subprocess.Popen[bytes]] = []
 
 
@@ -36,9 +36,13 @@ def start_worker(folders: Sequence[Path], *, live: bool = True) -> int:
         RunError: no folder is given, or the worker cannot be started.
     """
     process = _spawn(folders, live)
-    # Ended children are collected here, so that they do not stay as zombies of a long-lived studio.
-    _started[:] = [old for old in _started if old.poll() is None] + [process]
+    _keep(process)
     return process.pid
+
+
+def _keep(process: subprocess.Popen[bytes]) -> None:
+    """Hold a child until it has ended, and collect those that have: a long-lived studio keeps no zombies."""
+    _started[:] = [child for child in (*_started, process) if child.poll() is None]
 
 
 def _spawn(folders: Sequence[Path], live: bool) -> subprocess.Popen[bytes]:
@@ -99,16 +103,17 @@ def wait_for(folders: Sequence[Path], *, on_progress: Callable[[RunInfo], None] 
     process = _spawn(folders, live=False)
     with _pausing(process):
         remaining = list(folders)
-        while process.poll() is None:
+        while remaining and process.poll() is None:
+            info = read_info(remaining[0])
             if on_progress is not None:
-                info = read_info(remaining[0])
                 on_progress(info)
-                if info.is_finished and len(remaining) > 1:
-                    remaining.pop(0)
-            time.sleep(_LOOK_S if on_progress is not None else 0.02)
-    if on_progress is not None:
-        for folder in remaining:
-            on_progress(read_info(folder))
+            if info.is_finished or info.status == "paused":
+                remaining.pop(0)
+            else:
+                time.sleep(_LOOK_S)
+    _keep(process)
+    for folder in remaining if on_progress is not None else ():
+        on_progress(read_info(folder))
     for folder in folders:
         if read_info(folder).status == "queued":
             log = Path(folders[0]) / LOG_NAME

@@ -156,7 +156,8 @@ class Shown:
 
     def _encode(self, name: str, values: NDArray[Any]) -> Codes:
         if name not in self.ranges:
-            return np.clip(values, 0, 255).astype(np.uint8)
+            codes: Codes = np.clip(values, 0, 255).astype(np.uint8)
+            return codes
         low, high = self.ranges[name]
         share = (values.astype(np.float64) - low) / (high - low)
         scaled: Codes = np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)

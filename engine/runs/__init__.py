@@ -1,0 +1,45 @@
+"""Run studies: workspace, worker, live frames, and everything one can ask of a run."""
+
+from engine.runs.control import cancel_run, inject, pause_run, resume_run
+from engine.runs.creation import create_run, create_runs
+from engine.runs.estimate import Estimate, estimate_study
+from engine.runs.export import export_run
+from engine.runs.fork import fork_run
+from engine.runs.launch import run_study, start_worker
+from engine.runs.records import (
+    RunInfo,
+    RunResult,
+    find_run,
+    list_runs,
+    read_info,
+    read_result,
+    read_study,
+)
+from engine.runs.replay import ReplayResult, replay_run
+from engine.runs.workspace import Workspace, open_workspace
+
+__all__ = [
+    "Estimate",
+    "ReplayResult",
+    "RunInfo",
+    "RunResult",
+    "Workspace",
+    "cancel_run",
+    "create_run",
+    "create_runs",
+    "estimate_study",
+    "export_run",
+    "find_run",
+    "fork_run",
+    "inject",
+    "list_runs",
+    "open_workspace",
+    "pause_run",
+    "read_info",
+    "read_result",
+    "read_study",
+    "replay_run",
+    "resume_run",
+    "run_study",
+    "start_worker",
+]
