@@ -20,6 +20,7 @@ from engine.population.typed import is_number
 from engine.registry import nearest
 
 FloatArray = NDArray[np.float64]
+SMALLEST_INSIDE = 1e-9
 _HALF_STEP = 2.0**-54
 _SCORES = np.linspace(-8.5, 8.5, 8193)
 
@@ -92,7 +93,9 @@ class Distribution:
             whole: Return whole numbers: a uniform or histogram is then one over whole numbers, others are rounded.
         """
         inner = np.minimum(uniforms + _HALF_STEP, 1.0 - 2.0 * _HALF_STEP)
-        drawn = _QUANTILES[self.name](self, inner, whole)
+        # Extreme parameters may leave the range of float64; the caller refuses what is not finite.
+        with np.errstate(all="ignore"):
+            drawn = _QUANTILES[self.name](self, inner, whole)
         low, high = self.bounds
         if whole:
             low, high = math.ceil(low) if math.isfinite(low) else low, math.floor(high) if math.isfinite(high) else high
@@ -168,7 +171,7 @@ def build_distribution(
         range_: Range of the column; an open bound of a distribution takes it, a wider one is a problem.
     """
     name = given.get("distribution", "constant" if "value" in given else "categorical")
-    if name not in DISTRIBUTIONS:
+    if not isinstance(name, str) or name not in DISTRIBUTIONS:
         problems.append(f"{quoted(name)} is not a distribution{nearest(str(name), DISTRIBUTIONS)} @ {where}")
         return None
     known = {"distribution", *DISTRIBUTIONS[name], *LISTS.get(name, ())}
@@ -267,3 +270,13 @@ def _check_range(distribution: Distribution, problems: list[str], where: str, ra
     for bound in distribution.bounds:
         if not low <= bound <= high:
             problems.append(f"{distribution.name}: {bound:g} is not in [{low:g}, {high:g}] @ {where}")
+    if distribution.name == "truncated_normal" and _inside(distribution) < SMALLEST_INSIDE:
+        problems.append(f"truncated_normal: the range lies too far from the mean to draw from it @ {where}")
+
+
+def _inside(distribution: Distribution) -> float:
+    """Return the probability that the normal lies within the bounds of a truncated one."""
+    mean, sd = distribution.numbers["mean"], distribution.numbers["sd"]
+    low, high = distribution.bounds
+    with np.errstate(all="ignore"):
+        return float(special.ndtr((high - mean) / sd) - special.ndtr((low - mean) / sd))

@@ -154,7 +154,7 @@ def _typed(
         return None
     if known is None:
         column = _unknown_column(given, distributions, column, problems, where)
-    if column is None:
+    if column is None or not _holds_whole_numbers(column, distributions, problems, where):
         return None
     built = _with_outcomes(cells, outcomes, np.dtype(column.dtype))
     return DrawnColumn(name, column, parents, built, where)
@@ -183,6 +183,17 @@ def _unknown_column(
     return dataclasses.replace(
         column, low=low, high=high, unit=str(given.get("unit", "")), help=str(given.get("help", ""))
     )
+
+
+def _holds_whole_numbers(
+    column: Column, distributions: Sequence[Distribution], problems: list[str], where: str
+) -> bool:
+    """Tell whether each distribution of an integer column has a whole number within its bounds."""
+    for low, high in (d.bounds for d in distributions if column.kind == "integer" and not d.is_listed):
+        if math.isfinite(low) and math.isfinite(high) and math.ceil(low) > math.floor(high):
+            problems.append(f"there is no whole number in [{low:g}, {high:g}] @ {where}")
+            return False
+    return True
 
 
 def _with_outcomes(cells: Any, outcomes: Mapping[tuple[type, Any], Any], dtype: np.dtype[Any]) -> Any:

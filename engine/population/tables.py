@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.draws import draw_uniform
+from engine.errors import PopulationError
 from engine.population.columns import Column
 from engine.population.recipes import DrawnColumn, Leaf, leaves_of
 from engine.population.schema import load_schema
 from engine.population.text import quoted
-from engine.population.typed import range_words
+from engine.population.typed import MAX_WHOLE, range_words
 from engine.registry import nearest
 
 OTHERS = "*"
@@ -224,13 +225,16 @@ def draw_column(
         values: Arrays of its parents, each of shape (len(agents),).
         agents: Agent ids; an agent's value depends on its id, its parents' values and the seed alone.
         seed: Seed of the population.
+
+    Raises:
+        PopulationError: a number that is not finite, or a whole number beyond 64 bits.
     """
     uniforms = draw_uniform(seed, f"population.{drawn.name}", 0, 0, agents)
     drawn_values = np.empty(agents.size, dtype=drawn.column.dtype)
 
     def fill(cells: Any, path: tuple[str, ...], rows: NDArray[np.int64] | slice) -> None:
         if not isinstance(cells, Mapping):
-            drawn_values[rows] = _draw_leaf(cells, uniforms[rows], drawn.column)
+            drawn_values[rows] = _draw_leaf(cells, uniforms[rows], drawn)
             return
         positions = partitions[path].positions(values[drawn.given[len(path)]][rows])
         for position, (key, below) in enumerate(cells.items()):
@@ -242,7 +246,15 @@ def draw_column(
     return drawn_values
 
 
-def _draw_leaf(leaf: Leaf, uniforms: NDArray[np.float64], column: Column) -> NDArray[Any]:
+def _draw_leaf(leaf: Leaf, uniforms: NDArray[np.float64], drawn: DrawnColumn) -> NDArray[Any]:
     if leaf.outcomes is not None:
         return np.asarray(leaf.outcomes[leaf.distribution.choices(uniforms)])
-    return leaf.distribution.quantiles(uniforms, whole=column.kind == "integer").astype(column.dtype)
+    whole = drawn.column.kind == "integer"
+    numbers = leaf.distribution.quantiles(uniforms, whole)
+    limit = MAX_WHOLE if whole else math.inf
+    if not (np.abs(numbers) < limit).all():
+        worst = numbers[~(np.abs(numbers) < limit)][0]
+        raise PopulationError(
+            f"{leaf.distribution.name} gives {worst:g}, more than the column holds; use smaller numbers @ {drawn.where}"
+        )
+    return numbers.astype(drawn.column.dtype)

@@ -214,6 +214,11 @@ BAD_COLUMNS = [
     ({"x": {"given": ["a", "b", "c"], "table": {"*": 1}}}, "is not one or two different column names"),
     ({"x": {"given": 3, "table": {"*": 1}}}, "is not one or two different column names"),
     ({"age": AGE, "s": {"values": ["a"]}, "x": {"given": ["age", "s"], "table": {"*": 1}}}, "is not a table"),
+    ({"age": {"distribution": "uniform", "low": 18.2, "high": 18.8}}, "no whole number in [18.2, 18.8]"),
+    (
+        {"x": {"distribution": "truncated_normal", "mean": 0, "sd": 1, "low": 50, "high": 60}},
+        "too far from the mean",
+    ),
     ({"x": {"values": ["a", "b"], "kind": "integer"}}, "kind = 'integer' does not fit values of kind category"),
 ]
 
@@ -225,6 +230,12 @@ def test_each_mistake_is_named_with_its_key(columns, message):
     assert all("circle" in line or "population.columns." in line for line in lines)
     with pytest.raises(PopulationError):
         persona_columns(PopulationSpec(size=10, columns=columns))
+
+
+def test_numbers_beyond_the_columns_type_are_refused_when_drawn():
+    for kind, median in (("float", 1e300), ("integer", 1e30)):
+        lines = problems_of({"x": {"distribution": "lognormal", "median": median, "sigma": 99, "kind": kind}})
+        assert "more than the column holds" in lines[0] and "population.columns.x" in lines[0]
 
 
 def test_all_mistakes_of_a_recipe_at_once(tmp_path: Path):
