@@ -65,6 +65,7 @@ def build_world(
     journal: Journal | None = None,
     base: Path | None = None,
     models_folder: Path | None = None,
+    personas: Path | None = None,
 ) -> World:
     """Build population, network and an empty world of a study; the scenario's `setup` has not run.
 
@@ -75,10 +76,11 @@ def build_world(
         journal: Answers from outside; None keeps them in memory.
         base: Folder that relative paths of the study start from.
         models_folder: Folder of models that a study may name.
+        personas: Folder of persona packs and recipes beside the shipped ones.
     """
     registry.discover()
     info: ScenarioInfo = registry.scenarios.get(study.scenario)
-    persona = build_population(study.population, study.seed_of("population", replicate))
+    persona = build_population(study.population, study.seed_of("population", replicate), folder=personas)
     network = build_network(study.layers, persona.n, study.seed_of("network", replicate), base)
 
     def load() -> LanguageModel:
@@ -99,6 +101,7 @@ def simulate(
     control: Callable[[int], Sequence[InterventionSpec]] | None = None,
     base: Path | None = None,
     models_folder: Path | None = None,
+    personas: Path | None = None,
 ) -> Iterator[StepRecord]:
     """Yield one record per step: step 0 (the initial state), then 1, 2, ... until the last or the scenario stops.
 
@@ -121,12 +124,19 @@ def simulate(
         control: Step t -> interventions that were injected there.
         base: Folder that relative paths of the study start from.
         models_folder: Folder of models that a study may name.
+        personas: Folder of persona packs and recipes beside the shipped ones.
 
     Raises:
         MicrocosmError: anything that the study, a rule, a model or a file did wrong, in one sentence.
     """
     world = build_world(
-        study, replicate=replicate, model=model, journal=journal, base=base, models_folder=models_folder
+        study,
+        replicate=replicate,
+        model=model,
+        journal=journal,
+        base=base,
+        models_folder=models_folder,
+        personas=personas,
     )
     scenario = world.info.build()
     link = digest or FIRST_LINK

@@ -18,7 +18,8 @@ _SOURCES = ("recipe", "personas", "columns")
 def complete_tables(given: Mapping[str, Any], info: Any, findings: Findings) -> dict[str, Any]:
     """Return the tables of a study with the scenario's defaults where it says nothing.
 
-    A study that names any source of its population (recipe, personas, columns) takes none from the defaults. A layer of
+    A study that names any source of its population (recipe, personas, columns) takes none from the defaults; one that
+    lists a value per agent takes no size either. A layer of
     another kind than the default one keeps only default parameters that its kind has as well.
 
     Args:
@@ -41,8 +42,11 @@ def complete_tables(given: Mapping[str, Any], info: Any, findings: Findings) -> 
 def _merge_population(default: Mapping[str, Any], given: Any) -> Any:
     if not isinstance(given, dict):
         return given
-    named = any(key in given for key in _SOURCES)
-    return {key: value for key, value in default.items() if not (named and key in _SOURCES)} | given
+    dropped = set(_SOURCES) if any(key in given for key in _SOURCES) else set()
+    columns = given.get("columns")
+    if isinstance(columns, dict) and any(isinstance(values, list) for values in columns.values()):
+        dropped.add("size")  # a list of values says how many agents there are
+    return {key: value for key, value in default.items() if key not in dropped} | given
 
 
 def _layers(network: Mapping[str, Any]) -> list[dict[str, Any]]:

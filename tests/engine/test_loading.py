@@ -723,3 +723,9 @@ def test_random_overrides_raise_nothing_else(key, value):
         load_study(tables, [f"{key}={value}"])
     except StudyError as error:
         assert error.problems
+
+
+def test_a_list_of_values_says_how_many_agents_there_are():
+    study = load_study({"scenario": "fishery", "population": {"columns": {"age": [30, 40, 50]}}})
+    assert study.population.size is None
+    assert parse_study(dump_study(study)) == study
