@@ -169,6 +169,12 @@ def test_a_fifth_person_joins_after_month_three():
     assert last.world.population["gain"].tolist() == [156, 156, 156, 156, 120]
 
 
+def test_overuse_counts_the_people_of_each_month():
+    joined = ["params.newcomer=true", "steps=4"]  # the fair share is 12.5 of four people, 10 of five, at 100 tonnes
+    assert measures("fishery", *fixed(13), *joined, "steps=1")["overuse_share"] == 1
+    assert measures("fishery", *fixed(12), *joined)["overuse_share"] == pytest.approx(5 / 17)
+
+
 def test_the_newcomer_is_told_to_make_money_and_knows_no_last_month():
     overrides = ["params.newcomer=true", "params.talk=true", "steps=5", "decisions.harvest.policy=language"]
     prompts = {}

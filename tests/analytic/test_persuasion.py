@@ -102,6 +102,11 @@ def test_the_skeptic_reads_the_argument_but_not_its_dimension():
     last = round_of(11, "decisions.change.policy=language", model=model)
     said = [message.text for message in last.messages]
     assert len(said) == 10
+    assert all(message.agent_id % 2 == 0 for message in last.messages)
+    heard = dict(zip(last.decisions[0].agents.tolist(), last.decisions[0].situations.tolist(), strict=True))
+    suffix_of = {s.situation_id: s.suffix for s in last.situations}
+    for message in last.messages:
+        assert f"The other person tells you:\n{message.text}\n" in suffix_of[heard[message.agent_id + 1]]
     told = [s.suffix for s in last.situations if "The other person tells you" in s.suffix]
     assert sum(text in suffix for text in set(said) for suffix in told) >= len(set(said))
     assert not any("appeals to" in s.prefix + s.suffix for s in last.situations)

@@ -138,7 +138,8 @@ def test_counts_agree_whichever_way_ties_are_walked():
     undirected = Graph.from_edges(n, pairs[:, 0], pairs[:, 1])
     directed = Graph.from_edges(n, pairs[:, 0], pairs[:, 1], directed=True)
     for share in (0.1, 0.9):
-        state = np.where(rng.random(n) < share, INFECTED, rng.integers(0, 4, n)).astype(np.int8)
+        state = np.where(rng.random(n) < share, INFECTED, rng.choice([SUSCEPTIBLE, RECOVERED], n)).astype(np.int8)
+        assert (np.sum(state == INFECTED) < np.sum(state == SUSCEPTIBLE)) == (share < 0.5)
         for graph in (undirected, directed):
             counts, everywhere = sir.count_exposures(Network({"a": graph, "b": graph}), state)
             assert everywhere == 0
