@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from app.commands.studies import load_chosen
+from app.commands.studies import folder_of_study, load_chosen
 from app.progress import ProgressLines
 from app.terminal import as_duration, complain, say, say_fields, say_json
 from engine.errors import Problem, RunError, StudyError
+from engine.loading import dump_study, load_study
 from engine.runs import (
+    RunInfo,
     Workspace,
     cancel_run,
-    create_run,
+    create_runs,
     find_run,
     fork_run,
     open_workspace,
@@ -29,17 +31,20 @@ from engine.runs import (
     start_worker,
 )
 from engine.runs import inject as inject_run
-from engine.spec import InterventionSpec, Study
+from engine.spec import InterventionSpec
 
 ENDED = {"done", "cancelled", "failed", "interrupted", "paused", "waiting"}
-POLL_S = 0.1
+TIMES = {"at", "every", "when"}
+POLL_S = 0.05
+PAUSE_S = 10.0
+MAX_SILENCE_S = 60.0
 
 
 def run(arguments: Namespace) -> int:
     """Create the runs of a study, wait for all of them, print each one's result; 0 when all are done."""
     study = load_chosen(arguments)
     workspace = open_workspace(arguments.workspace)
-    folders = [create_run(workspace, study, replicate=r) for r in range(study.replicates)]
+    folders = create_runs(workspace, study, base=folder_of_study(arguments))
     start_worker(folders)
     return _wait_and_print(folders, as_json=arguments.json)
 
@@ -90,7 +95,7 @@ def replay(arguments: Namespace) -> int:
 def inject(arguments: Namespace) -> int:
     """Give a running run new interventions, which act from its next step on."""
     folder = _find(arguments)
-    interventions = read_interventions(Path(arguments.file), read_study(folder))
+    interventions = read_interventions(Path(arguments.file), folder)
     inject_run(folder, interventions)
     names = ", ".join(spec.name for spec in interventions)
     return _print_request(arguments, folder, "inject", f"interventions: {names}")
@@ -100,56 +105,77 @@ def fork(arguments: Namespace) -> int:
     """Start a run that shares another's past up to a step, wait for it and print its result."""
     workspace = open_workspace(arguments.workspace)
     parent = find_run(workspace, arguments.run)
-    interventions = read_interventions(Path(arguments.file), read_study(parent)) if arguments.file else ()
+    interventions = read_interventions(Path(arguments.file), parent) if arguments.file else ()
     folder = fork_run(workspace, parent, arguments.at, overrides=arguments.overrides, interventions=interventions)
     start_worker([folder])
     return _wait_and_print([folder], as_json=arguments.json)
 
 
-def read_interventions(path: Path, study: Study) -> tuple[InterventionSpec, ...]:
-    """Return the `[[interventions]]` of a TOML file, checked against the study that they will act in.
+def read_interventions(path: Path, folder: Path) -> tuple[InterventionSpec, ...]:
+    """Return the `[[interventions]]` of a TOML file, checked against the study of the run that they will act in.
+
+    One without `at`, `every` and `when` acts at once.
 
     Raises:
         StudyError: the file is no TOML, has other tables, or an intervention has problems.
         RunError: the file cannot be read.
     """
-    from engine.loading import dump_study, load_study
-
     try:
         table = tomllib.loads(path.expanduser().read_text(encoding="utf-8"))
     except OSError as error:
         raise RunError(f"cannot read '{path}': {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StudyError([Problem(f"not TOML: {error}", file=path.name)]) from error
-    if set(table) != {"interventions"}:
-        given = ", ".join(table) or "nothing"
-        raise StudyError([Problem(f"has {given}; only [[interventions]] is allowed here", file=path.name)])
-    whole = {**tomllib.loads(dump_study(study)), "interventions": table["interventions"]}
-    return load_study(whole, file=path.name).interventions
+    given = table.get("interventions")
+    if set(table) != {"interventions"} or not isinstance(given, list) or not given:
+        held = ", ".join(table) or "nothing"
+        raise StudyError([Problem(f"holds {held}; one or more [[interventions]] and nothing else", file=path.name)])
+    untimed = [isinstance(one, dict) and not TIMES & set(one) for one in given]
+    timed = [{**one, "at": 0} if now else one for one, now in zip(given, untimed, strict=True)]
+    whole = {**tomllib.loads(dump_study(read_study(folder))), "interventions": timed}
+    checked = load_study(whole, file=path.name, personas=folder.parent.parent / "personas").interventions
+    return tuple(
+        spec.model_copy(update={"at": None}) if now else spec for spec, now in zip(checked, untimed, strict=True)
+    )
 
 
-def watch_runs(folders: Sequence[Path]) -> list[Any]:
-    """Wait until every run has ended or paused, showing progress, and return their last `RunInfo`s.
+def watch_runs(folders: Sequence[Path]) -> list[RunInfo]:
+    """Wait until every run has ended or paused, showing progress, and return their last states.
 
     An interruption by the keyboard pauses the runs that have not ended and is passed on.
+
+    Raises:
+        RunError: no worker takes the next run up.
     """
     waiting = list(folders)
+    last_sign = time.monotonic()
     with ProgressLines() as progress:
         try:
             while waiting:
-                infos = {folder: read_info(folder) for folder in waiting}
-                for info in infos.values():
-                    if info.status != "queued":
-                        progress.show(info)
-                waiting = [folder for folder, info in infos.items() if info.status not in ENDED]
-                if waiting:
+                info = read_info(waiting[0])
+                if info.status != "queued":
+                    progress.show(info)
+                    last_sign = time.monotonic()
+                elif time.monotonic() - last_sign > MAX_SILENCE_S:
+                    raise RunError(f"no worker took up run {info.run_id}; {folders[0] / 'worker.log'} may say why")
+                if info.status in ENDED:
+                    waiting.pop(0)
+                else:
                     time.sleep(POLL_S)
         except KeyboardInterrupt:
-            for folder in waiting:
-                pause_run(folder)
-            complain(f"pausing; go on with: microcosm resume {waiting[0].name if waiting else folders[-1].name}")
+            _pause_all(waiting)
             raise
     return [read_info(folder) for folder in folders]
+
+
+def _pause_all(folders: Sequence[Path]) -> None:
+    for folder in reversed(folders):  # the queued ones first, so that the worker finds nothing more to take up
+        try:
+            pause_run(folder, wait_s=PAUSE_S if folder == folders[0] else 0.0)
+        except RunError as error:
+            complain(str(error))
+            continue
+        complain(f"run {folder.name} is pausing; go on with: microcosm resume {folder.name}")
 
 
 def _wait_and_print(folders: Sequence[Path], *, as_json: bool) -> int:

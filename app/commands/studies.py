@@ -9,7 +9,7 @@ from pathlib import Path
 from app.terminal import as_duration, as_size, complain, say, say_fields, say_json
 from engine.errors import RunError, StudyError
 from engine.loading import dump_study, load_study, scenario_info, study_hash
-from engine.runs import estimate_study
+from engine.runs import estimate_study, open_workspace
 from engine.spec import Study
 
 
@@ -19,6 +19,7 @@ def load_chosen(arguments: Namespace) -> Study:
     Raises:
         StudyError: the study has problems, all of them named.
     """
+    personas = open_workspace(arguments.workspace).personas
     overrides = list(arguments.overrides)
     overrides += [
         f"{key}={getattr(arguments, key)}"
@@ -26,11 +27,17 @@ def load_chosen(arguments: Namespace) -> Study:
         if getattr(arguments, key, None) is not None
     ]
     if getattr(arguments, "model", None) is None:
-        return load_study(arguments.study, overrides)
+        return load_study(arguments.study, overrides, personas=personas)
     overrides.append(f"model.file={json.dumps(arguments.model)}")
-    study = load_study(arguments.study, overrides)
+    study = load_study(arguments.study, overrides, personas=personas)
     language = language_overrides(study)
-    return load_study(arguments.study, [*overrides, *language]) if language else study
+    return load_study(arguments.study, [*overrides, *language], personas=personas) if language else study
+
+
+def folder_of_study(arguments: Namespace) -> Path | None:
+    """Return the folder that relative paths of the chosen study start from; None where it came by name."""
+    path = Path(arguments.study).expanduser()
+    return path.absolute().parent if path.is_file() else None
 
 
 def language_overrides(study: Study) -> list[str]:

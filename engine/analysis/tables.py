@@ -58,14 +58,14 @@ def _stack(frames: Sequence[pl.DataFrame], measure: str, segment: str) -> Measur
     for frame in frames:
         own = frame.filter((pl.col("measure") == measure) & (pl.col("segment") == segment)).sort("step")
         parts.append((own["step"].to_numpy().astype(np.int64), own["value"].to_numpy().astype(np.float64)))
-    steps = np.unique(np.concatenate([own for own, _ in parts]))
+    steps = np.unique(np.concatenate([at for at, _ in parts]))
     values = np.full((len(parts), steps.size), np.nan)
     ended_early = 0
-    for row, (own, numbers) in enumerate(parts):
-        if own.size:
-            held = np.searchsorted(own, steps, side="right") - 1
+    for row, (at, numbers) in enumerate(parts):
+        if at.size:
+            held = np.searchsorted(at, steps, side="right") - 1
             values[row] = np.where(held >= 0, numbers[np.maximum(held, 0)], np.nan)
-            ended_early += int(own[-1] < steps[-1])
+            ended_early += int(at[-1] < steps[-1])
     return MeasureStack(measure, segment, steps, values, ended_early)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from engine.analysis import Band, MeasureStack, bootstrap_band, stack_measures
 from engine.contract import Measure, ScenarioInfo
@@ -17,11 +16,12 @@ from engine.errors import MicrocosmError, ReportError
 from engine.loading import dump_study, scenario_info, study_hash
 from engine.runs import RunInfo, read_info, read_study
 from engine.spec import Study
-from engine.store import open_run
+from engine.store import query
 
 FINISHED = "done"
 MAX_MESSAGES = 24
-MAX_EVENTS = 60
+MAX_EVENTS = 40
+MAX_READ_EVENTS = 20_000
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class StudyPart:
         runs: All runs of the study that were found, the asked ones first.
         folders: Folders of the counted runs.
         results: One per measure and segment.
-        events: step, kind, agent_id, detail of the first counted run.
+        events: Events of the first counted run, equal ones merged.
         n_events: Events by kind in that run.
         messages: A spread sample of the messages of that run; `n_messages` counts all.
     """
@@ -137,15 +137,6 @@ def describe_seeds(seeds: Sequence[int]) -> str:
     return ", ".join(str(seed) for seed in ordered[:12]) + (" …" if len(ordered) > 12 else "")
 
 
-def query(folder: Path, sql: str) -> pl.DataFrame:
-    """Return the answer of one query on a run's tables."""
-    connection = open_run(folder)
-    try:
-        return connection.sql(sql).pl()
-    finally:
-        connection.close()
-
-
 def _read_part(label: str, key: str, asked: list[Path]) -> StudyPart:
     study = read_study(asked[0])
     info = scenario_info(study.scenario)
@@ -202,20 +193,38 @@ def _read_record(folder: Path) -> dict[str, Any]:
 def _read_events(folder: Path) -> tuple[list[dict[str, Any]], list[tuple[str, int]]]:
     counts = query(folder, "SELECT kind, count(*) AS n FROM events GROUP BY kind ORDER BY n DESC, kind")
     rows = query(
-        folder, f"SELECT step, kind, agent_id, detail FROM events ORDER BY step, kind, agent_id LIMIT {MAX_EVENTS}"
+        folder, f"SELECT step, kind, agent_id, detail FROM events ORDER BY step, kind, agent_id LIMIT {MAX_READ_EVENTS}"
     )
-    events = [{**row, "detail": describe_detail(row["detail"])} for row in rows.to_dicts()]
-    return events, [(str(kind), int(n)) for kind, n in counts.iter_rows()]
+    return merge_events(rows.to_dicts())[:MAX_EVENTS], [(str(kind), int(n)) for kind, n in counts.iter_rows()]
+
+
+def merge_events(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return events with those of equal kind and detail merged: kind, detail, first and last step, times, agents."""
+    merged: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        detail = describe_detail(row["detail"])
+        found = merged.setdefault(
+            (str(row["kind"]), detail),
+            {"kind": row["kind"], "detail": detail, "first": row["step"], "last": 0, "times": 0, "agents": {}},
+        )
+        found["last"] = row["step"]
+        found["times"] += 1
+        if row["agent_id"] is not None and row["agent_id"] >= 0:
+            found["agents"][int(row["agent_id"])] = None
+    return [{**row, "agents": _name_agents(list(row["agents"]))} for row in merged.values()]
+
+
+def _name_agents(agents: list[int]) -> str:
+    return ", ".join(str(agent) for agent in agents[:5]) + (f" and {len(agents) - 5} more" if len(agents) > 5 else "")
 
 
 def describe_detail(detail: str | None) -> str:
-    """Return an event's JSON detail as 'name: value; name: value'."""
+    """Return an event's JSON detail as 'name: value; name: value', without the step, which has its own column."""
     held = json.loads(detail) if detail else {}
     if not isinstance(held, dict):
         return str(held)
-    return "; ".join(
-        f"{name}: {json.dumps(v, ensure_ascii=False) if isinstance(v, dict | list) else v}" for name, v in held.items()
-    )
+    told = {name: json.dumps(v, ensure_ascii=False) if isinstance(v, dict | list) else v for name, v in held.items()}
+    return "; ".join(f"{name}: {value}" for name, value in told.items() if name != "at")
 
 
 def _read_messages(folder: Path) -> tuple[list[dict[str, Any]], int]:

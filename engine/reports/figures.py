@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +87,7 @@ def draw_lines(
         high: Upper end of the range.
         marks: Steps at which something was changed from outside.
     """
-    with rc_context({**STYLE, "svg.hashsalt": name}):
+    with _styled(name):
         figure = Figure(figsize=(5.0, 2.9), layout="constrained")
         axes = figure.add_subplot()
         for mark in list(marks)[:50]:
@@ -130,7 +131,7 @@ def draw_distributions(
         x_label: Meaning of the horizontal axis.
         as_bars: Bars side by side (categories) rather than steps (bins of a number).
     """
-    with rc_context({**STYLE, "svg.hashsalt": name}):
+    with _styled(name):
         figure = Figure(figsize=(5.0, 2.9), layout="constrained")
         axes = figure.add_subplot()
         places = np.arange(len(labels), dtype=np.float64)
@@ -148,7 +149,9 @@ def draw_distributions(
                 linewidth=0,
             )
         shown = places if len(labels) <= 8 else places[:: max(1, len(labels) // 5)]
-        axes.set_xticks(shown, [labels[int(i)] for i in shown], rotation=0 if len(labels) <= 5 else 25)
+        axes.set_xticks(
+            shown, [labels[int(i)] for i in shown], rotation=25 if max(len(label) for label in labels) > 9 else 0
+        )
         axes.grid(visible=False, axis="x")
         axes.set_xlabel(x_label)
         axes.set_ylabel("share of agents")
@@ -160,7 +163,7 @@ def draw_distributions(
 
 def draw_bars(name: str, labels: Sequence[str], shares: FloatArray) -> str:
     """Return a small SVG of horizontal bars, one share in [0, 1] per label, without axes."""
-    with rc_context({**STYLE, "svg.hashsalt": name, "axes.grid": False}):
+    with _styled(name, {"axes.grid": False}):
         figure = Figure(figsize=(4.2, 0.26 * len(labels) + 0.1), layout="constrained")
         axes = figure.add_subplot()
         places = np.arange(len(labels))[::-1]
@@ -182,7 +185,8 @@ def thin_out(n: int) -> NDArray[np.int64]:
 def as_svg(figure: Figure, name: str) -> str:
     """Return a figure as an `<svg>` element whose ids begin with `name`, without header, date or metadata."""
     out = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    canvas: Any = FigureCanvasSVG(figure)
+    canvas.print_svg(out, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.S)
@@ -192,6 +196,11 @@ def as_svg(figure: Figure, name: str) -> str:
     return re.sub(
         r'<svg ([^>]*?)width="[^"]*pt" ', r"<svg \1", re.sub(r'height="[^"]*pt" ', "", text, count=1), count=1
     )
+
+
+def _styled(name: str, more: Mapping[str, Any] | None = None) -> AbstractContextManager[None]:
+    settings: Any = {**STYLE, "svg.hashsalt": name, **(more or {})}
+    return rc_context(settings)
 
 
 def _set_range(axes: Any, lines: Sequence[Line], low: float | None, high: float | None) -> None:

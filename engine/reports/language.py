@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.reports.contents import StudyPart, query
+from engine.reports.contents import StudyPart
+from engine.store import query
 
 NOT_PEOPLE = (
     "These are the model's answer probabilities, not the share of people who would choose so. "

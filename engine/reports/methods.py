@@ -26,10 +26,11 @@ def write_methods(part: StudyPart) -> list[str]:
     """Return the paragraphs of the methods text of one study."""
     study, info = part.study, part.info
     runs = len(part.counted)
+    unit = "the unit of time is the step" if info.unit == "step" else f"one step is one {info.unit}"
     s = "s" if runs != 1 else ""
     told = [
         f"The scenario “{info.title}” ({info.name}; {info.source}) was simulated with {part.n_agents:,} agents for "
-        f"up to {study.steps:,} steps (one step is one {info.unit}), in {runs} run{s} with dynamics "
+        f"up to {study.steps:,} steps ({unit}), in {runs} run{s} with dynamics "
         f"seed{s} {part.seeds}. Step 0 is the initial state.",
         _describe_population(part),
         _describe_seeds(part),
@@ -46,10 +47,8 @@ def write_methods(part: StudyPart) -> list[str]:
             "its step and is first visible one step later."
         )
     record = study.record
-    told.append(
-        f"States and measures were recorded every {record.every} step{'s' if record.every != 1 else ''} and at the "
-        f"last (states: {record.states}; decisions: {record.decisions})."
-    )
+    every = "at every step" if record.every == 1 else f"every {record.every} steps and at the last"
+    told.append(f"States and measures were recorded {every} (states: {record.states}; decisions: {record.decisions}).")
     return told
 
 
@@ -57,7 +56,7 @@ def list_phases() -> list[str]:
     """Return the phases of a step, in order, as the simulation documents them."""
     text = simulate.__doc__ or ""
     found = re.findall(r"^\s+\d+\. (.+?)(?=^\s+\d+\. |^\s*$)", text, flags=re.M | re.S)
-    return [" ".join(phase.split()) for phase in found]
+    return [" ".join(phase.replace("`", "").split()) for phase in found]
 
 
 def _describe_population(part: StudyPart) -> str:
@@ -76,12 +75,14 @@ def _describe_population(part: StudyPart) -> str:
         else layer.kind
         for layer in part.study.layers
     )
-    return f"The agents {origin}. They are tied by {len(part.study.layers)} layer(s) of ties: {layers}."
+    return f"The agents {origin}. Ties between them: {layers}."
 
 
 def _describe_seeds(part: StudyPart) -> str:
     study = part.study
     told = ", ".join(f"{name} {study.seed_of(name, 0)}" for name in ("population", "network", "dynamics"))
+    if len(part.counted) < 2 and study.replicates < 2:
+        return f"Seeds: {told}."
     redrawn = " and ".join(study.redraw)
     others = f"{redrawn} are redrawn as well" if redrawn else "population and network are the same in all of them"
     return f"Seeds of replicate 0: {told}. Replicate r adds r to the seed of the dynamics; {others}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.resources
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,9 @@ def _tabulate(part: StudyPart) -> dict[str, Any]:
 
 
 def _paragraphs(text: str) -> list[str]:
-    return [" ".join(block.split()) for block in text.split("\n\n") if block.strip()]
+    """Return the paragraphs of a docstring; a line that opens with a heading such as `Source:` starts one."""
+    blocks = re.split(r"\n\s*\n|\n(?=[A-Z][a-z]+: )|\n(?=\d+\. )", text)
+    return [" ".join(block.replace("`", "").split()) for block in blocks if block.strip()]
 
 
 def _draw_answers(number: int, part: Any) -> list[Markup]:

@@ -9,9 +9,10 @@ from itertools import pairwise
 import numpy as np
 
 from engine.decision import Integers
-from engine.reports.contents import Result, StudyPart, query
+from engine.reports.contents import Result, StudyPart
 from engine.reports.figures import Line, draw_distributions, draw_lines
 from engine.reports.language import model_note
+from engine.store import query
 
 MAX_OPTIONS = 6
 N_BINS = 25
@@ -34,8 +35,9 @@ def draw_results(parts: Sequence[StudyPart]) -> list[FigureBlock]:
         labels.update(dict.fromkeys(result.stack.label for result in part.results))
     figures = [_draw_measure(f"f{number}", label, parts) for number, label in enumerate(labels)]
     for number, part in enumerate(parts):
-        figures += _draw_decisions(f"d{number}", part)
-        figures += _draw_states(f"s{number}", part)
+        prefix = f"{part.label}: " if len(parts) > 1 else ""
+        figures += _draw_decisions(f"d{number}", part, prefix)
+        figures += _draw_states(f"s{number}", part, prefix)
     return figures
 
 
@@ -104,7 +106,7 @@ def _draw_measure(name: str, label: str, parts: Sequence[StudyPart]) -> FigureBl
     return FigureBlock(label, svg, help_text + caption, f"{label} over steps: {ends}.")
 
 
-def _draw_decisions(name: str, part: StudyPart) -> list[FigureBlock]:
+def _draw_decisions(name: str, part: StudyPart, prefix: str) -> list[FigureBlock]:
     """Draw how often each option was taken (the mean of a number), one figure per decision, from the first run."""
     figures = []
     for number, decision in enumerate(part.info.decisions):
@@ -115,7 +117,8 @@ def _draw_decisions(name: str, part: StudyPart) -> list[FigureBlock]:
             "SELECT step, action, sum(n)::DOUBLE AS n FROM (SELECT step, action, 1 AS n, decision FROM decisions "
             "UNION ALL SELECT step, action, n, decision FROM decision_counts WHERE step NOT IN "
             "(SELECT DISTINCT step FROM decisions)) "
-            f"WHERE decision = '{decision.name}' GROUP BY step, action ORDER BY step, action",
+            "WHERE decision = ? GROUP BY step, action ORDER BY step, action",
+            [decision.name],
         )
         if frame.is_empty():
             continue
@@ -135,7 +138,7 @@ def _draw_decisions(name: str, part: StudyPart) -> list[FigureBlock]:
         one = f"First run only ({part.counted[0].info.run_id}); one run has no band. Decided by: {policy}."
         figures.append(
             FigureBlock(
-                f"Decision: {decision.name}" + (f" — {part.label}" if part.label else ""),
+                f"{prefix}decision {decision.name}",
                 draw_lines(f"{name}-{number}", lines, x_label="step", y_label=label, low=low, high=high),
                 f"“{decision.question}” " + caption_of([part], band=one),
                 f"Answers to the decision {decision.name} over steps.",
@@ -144,7 +147,7 @@ def _draw_decisions(name: str, part: StudyPart) -> list[FigureBlock]:
     return figures
 
 
-def _draw_states(name: str, part: StudyPart) -> list[FigureBlock]:
+def _draw_states(name: str, part: StudyPart, prefix: str) -> list[FigureBlock]:
     """Draw the distribution of the displayed state column at the start and at the end of the first run."""
     column = part.info.columns.get(part.info.display)
     if column is None or not part.folders:
@@ -179,7 +182,7 @@ def _draw_states(name: str, part: StudyPart) -> list[FigureBlock]:
     one = f"First run only ({part.counted[0].info.run_id}); one run has no band."
     return [
         FigureBlock(
-            f"{part.info.display} at the start and at the end",
+            f"{prefix}{part.info.display} at the start and at the end",
             svg,
             f"{column.help} " + caption_of([part], band=one),
             f"Distribution of {part.info.display} at step {steps[0]} and at step {last}.",

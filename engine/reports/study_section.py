@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import polars as pl
+import numpy as np
 
 from engine.contract import ScenarioInfo
 from engine.decision import Integers
-from engine.reports.contents import StudyPart, query
-from engine.spec import InterventionSpec, Study, Whom
+from engine.reports.contents import StudyPart
+from engine.spec import InterventionSpec, Sample, Study, Top, Whom
+from engine.store import query
 
 Rows = list[dict[str, Any]]
 MAX_COLUMNS = 40
+LONG_TEXT = 40
 BOUNDS = ("ge", "gt", "le", "lt")
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
@@ -29,10 +31,10 @@ def tabulate_knobs(study: Study, info: ScenarioInfo) -> Rows:
         rows.append(
             {
                 "name": name,
-                "value": show(value),
-                "default": show(field.default),
+                "value": show_exactly(value),
+                "default": show_exactly(field.default),
                 "unit": extra.get("unit", ""),
-                "range": ", ".join(f"{SIGNS[bound]} {show(limit)}" for bound, limit in held),
+                "range": ", ".join(f"{SIGNS[bound]} {show_exactly(limit)}" for bound, limit in held),
                 "help": field.description or "",
                 "changed": value != field.default,
             }
@@ -41,21 +43,19 @@ def tabulate_knobs(study: Study, info: ScenarioInfo) -> Rows:
 
 
 def tabulate_people(folder: Path) -> Rows:
-    """Return one row per persona column: name, kind and what its values are at the start."""
+    """Return one row per persona column: its name and what its values are at the start."""
     # Aggregated in the database, so that a population of millions never becomes a frame here.
     described = query(folder, "SELECT column_name, column_type FROM (DESCRIBE agents)").to_dicts()
     skipped = {"agent_id", "entered", "left"}
-    rows = []
+    rows: Rows = []
     for row in described:
         name, kind = str(row["column_name"]), str(row["column_type"])
         if name in skipped or name.startswith("initial_"):
             continue
         if len(rows) == MAX_COLUMNS:
-            rows.append({"name": "…", "kind": "", "values": "further columns are in the table agents"})
+            rows.append({"name": "…", "values": "further columns are in the table agents"})
             break
-        rows.append(
-            {"name": name, "kind": "text" if kind == "VARCHAR" else "number", "values": _values(folder, name, kind)}
-        )
+        rows.append({"name": name, "values": _values(folder, name, kind)})
     return rows
 
 
@@ -64,8 +64,11 @@ def _values(folder: Path, name: str, kind: str) -> str:
     if kind == "VARCHAR":
         counts = query(folder, f"SELECT {quoted} AS v, count(*) AS n FROM agents GROUP BY 1 ORDER BY n DESC, v LIMIT 9")
         total = int(query(folder, "SELECT count(*) AS n FROM agents")["n"][0])
-        if counts.height > 8 and int(counts["n"][0]) * 20 < total:
-            return "texts, mostly different"
+        length = max((len(str(v)) for v in counts["v"]), default=0)
+        if length > LONG_TEXT or (counts.height > 8 and int(counts["n"][0]) * 20 < total):
+            return (
+                f"texts, {int(query(folder, f'SELECT count(DISTINCT {quoted}) AS n FROM agents')['n'][0]):,} different"
+            )
         told = [f"{str(v)[:60]} {n / total:.0%}" for v, n in counts.head(8).iter_rows()]
         return ", ".join(told) + (", …" if counts.height > 8 else "")
     if kind == "BOOLEAN":
@@ -88,7 +91,8 @@ def tabulate_layers(study: Study, folder: Path, n_agents: int) -> Rows:
             {
                 "name": layer.name,
                 "kind": layer.kind,
-                "params": ", ".join(f"{name} = {show(value)}" for name, value in layer.params.items()) or "none",
+                "params": ", ".join(f"{name} = {show_exactly(value)}" for name, value in layer.params.items())
+                or "none",
                 "ties": "not recorded" if ties is None else f"{int(ties):,}",
                 "degree": "" if ties is None or not n_agents else show(both * int(ties) / n_agents),
             }
@@ -141,7 +145,8 @@ def describe_when(spec: InterventionSpec) -> str:
     """Return when an intervention acts, in words."""
     if spec.at is not None:
         return f"on the state at step {spec.at}"
-    when = f"every {spec.every} steps" if spec.every is not None else f"when {spec.when}"
+    every = "every step" if spec.every == 1 else f"every {spec.every} steps"
+    when = every if spec.every is not None else f"when {spec.when}"
     return when + (f", until step {spec.until}" if spec.until is not None else "")
 
 
@@ -153,12 +158,14 @@ def describe_whom(whom: Whom) -> str:
     if whom.where:
         told.append(f"agents with {whom.where}")
     if whom.top:
-        amount = f"{whom.top.share:.3g} (share)" if whom.top.share is not None else str(whom.top.n)
-        told.append(f"of these the {amount} with the largest {whom.top.by}")
+        told.append(f"the {_amount(whom.top)} with the largest {whom.top.by}")
     if whom.sample:
-        amount = f"{whom.sample.share:.3g} (share)" if whom.sample.share is not None else str(whom.sample.n)
-        told.append(f"of these {amount} drawn at random")
-    return "; ".join(told) or "everyone"
+        told.append(f"{_amount(whom.sample)} drawn at random")
+    return ", of these ".join(told) or "everyone"
+
+
+def _amount(part: Top | Sample) -> str:
+    return f"{100 * part.share:.4g} %" if part.share is not None else f"{part.n} agents"
 
 
 def describe_effect(spec: InterventionSpec) -> str:
@@ -175,7 +182,7 @@ def tabulate_final(parts: list[StudyPart]) -> Rows:
     for part in parts:
         for result in part.results:
             final, values = result.final, result.stack.final
-            finite = pl.Series(values).drop_nans()
+            finite = values[np.isfinite(values)]
             rows.append(
                 {
                     "study": part.label,
@@ -185,8 +192,8 @@ def tabulate_final(parts: list[StudyPart]) -> Rows:
                     "band": f"{show(float(final.low[0]))} to {show(float(final.high[0]))}"
                     if result.has_band
                     else "none",
-                    "error": show(float(finite.std() or 0.0) / len(finite) ** 0.5) if result.has_band else "none",
-                    "range": f"{show(finite.min())} to {show(finite.max())}" if len(finite) > 1 else "",
+                    "error": show(float(finite.std(ddof=1)) / finite.size**0.5) if result.has_band else "none",
+                    "range": f"{show(float(finite.min()))} to {show(float(finite.max()))}" if finite.size > 1 else "",
                     "n_runs": int(final.n_runs[0]),
                     "help": result.measure.help if result.measure else "",
                     "source": result.measure.source if result.measure else "",
@@ -196,11 +203,18 @@ def tabulate_final(parts: list[StudyPart]) -> Rows:
 
 
 def show(value: Any) -> str:
-    """Return a value as a table shows it: numbers with at most five digits, a dash for none."""
+    """Return a value as a table shows it: numbers with four digits or whole, a dash for none."""
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return "–" if value != value else f"{value:.5g}"
+        if value != value:
+            return "–"
+        return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
     return str(value)
+
+
+def show_exactly(value: Any) -> str:
+    """Return a value of the study with all of its digits."""
+    return f"{value:.12g}" if isinstance(value, float) else show(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from engine.reports.contents import FINISHED, StudyPart
 from engine.reports.language import LanguagePart
@@ -15,11 +16,11 @@ class Finding:
     """One thing that was checked or was not.
 
     Attributes:
-        checked: Whether it was checked for this report.
+        status: checked, not checked, or concern (it was checked and something is wrong).
         text: What was found, or what is missing.
     """
 
-    checked: bool
+    status: Literal["checked", "not checked", "concern"]
     text: str
 
 
@@ -43,7 +44,8 @@ def assess_validity(parts: list[StudyPart], language: list[LanguagePart]) -> lis
             "Were knobs fitted to observations?",
             [
                 Finding(
-                    False, "No knob was fitted to observations; all values were set by hand or left at their defaults."
+                    "not checked",
+                    "No knob was fitted to observations; all values were set by hand or left at their defaults.",
                 ),
             ],
         ),
@@ -51,7 +53,7 @@ def assess_validity(parts: list[StudyPart], language: list[LanguagePart]) -> lis
             "Validation",
             "Do the results agree with people that were not used to build the study?",
             [
-                Finding(False, "No human data were compared. Nothing here shows that people would behave so."),
+                Finding("not checked", "No human data were compared. Nothing here shows that people would behave so."),
             ],
         ),
     ]
@@ -83,33 +85,35 @@ def _verify(parts: list[StudyPart], language: list[LanguagePart]) -> list[Findin
     done = [row for row in runs if row.info.status == FINISHED]
     digests = sum(bool(row.info.digest) for row in runs)
     found = [
-        Finding(True, "Every state column was checked after every step: a value that is not a number ends a run."),
-        Finding(True, f"{digests} of {len(runs)} counted runs carry a digest chained over all of their steps."),
+        Finding("checked", "Every state column was checked after every step: a value that is not a number ends a run."),
+        Finding("checked", f"{digests} of {len(runs)} counted runs carry a digest chained over all of their steps."),
         Finding(
-            False,
+            "not checked",
             "The runs were not replayed for this report; “microcosm replay RUN” computes a run again and compares the "
             "digests.",
         ),
         Finding(
-            False,
+            "not checked",
             "The analytic checks of the scenario against closed forms are part of the program's tests; they were not "
             "run for this report.",
         ),
     ]
     if len(done) < len(runs):
         found.append(
-            Finding(False, f"{len(runs) - len(done)} counted run(s) had not ended: their last values are not final.")
+            Finding("concern", f"{len(runs) - len(done)} counted run(s) had not ended: last values are not final.")
         )
     for part in language:
         low = [asked for asked in part.asked if asked.mass_low < 0.5]
         if part.asked:
             told = ", ".join(f"{asked.name} {asked.mass_mean:.2g}" for asked in part.asked)
-            found.append(Finding(True, f"Captured probability mass was measured for every situation (mean: {told})."))
+            found.append(
+                Finding("checked", f"Captured probability mass was measured in every situation (mean: {told}).")
+            )
         if low:
             names = ", ".join(asked.name for asked in low)
             found.append(
                 Finding(
-                    False,
+                    "concern",
                     f"For {names} the model put less than half of its probability on the offered options in at least "
                     "one situation: it may not have understood the question.",
                 )
@@ -117,7 +121,8 @@ def _verify(parts: list[StudyPart], language: list[LanguagePart]) -> list[Findin
     if language:
         found.append(
             Finding(
-                False, "Position bias, wording, blank-persona and swapped-attribute controls of the model were not run."
+                "not checked",
+                "Position bias, wording, blank-persona and swapped-attribute controls of the model were not run.",
             )
         )
     return found
