@@ -12,6 +12,7 @@ import streamlit as st
 from app import session
 from app.forms import safe
 from engine import store
+from engine.contract import ScenarioInfo
 from engine.errors import MicrocosmError
 from engine.runs import RunInfo, create_run, read_info, read_study, start_worker
 from engine.spec import Study
@@ -64,6 +65,12 @@ def ask(info: RunInfo, sql: str, *parameters: Any) -> pl.DataFrame:
 def wide_measures(info: RunInfo) -> pl.DataFrame:
     """Return the measures of everyone: column step and one column per measure."""
     return _wide_measures(str(info.folder), info.step, info.status)
+
+
+def ordered_measures(scenario: ScenarioInfo, present: list[str]) -> list[str]:
+    """Return the recorded measures, the scenario's own first and in its order."""
+    own = [measure.name for measure in scenario.measures if measure.name in present]
+    return [*own, *(name for name in present if name != "step" and name not in own)]
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -119,6 +119,7 @@ class Player:
         self.rate = 10.0
         self.every = 1
         self.shown: tuple[Any, ...] = ()
+        self.span: tuple[float, float] | None = None
         self.reader = LiveReader(folder)
         self.info: Any = None
 
@@ -175,6 +176,7 @@ class Player:
                 "status": self.info.status,
                 "follow": self.follow,
                 "playing": self.playing,
+                "range": self._range(),
             }
             if told != last:
                 await self.socket.send_text(json.dumps(told))
@@ -211,6 +213,7 @@ class Player:
         )
         if not len(recording.steps):
             return None
+        self.span = recording.span
         if self.playing:
             self.position += passed_s * self.rate
             if self.position >= recording.steps[-1]:
@@ -220,6 +223,14 @@ class Player:
             wanted -= wanted % self.every
         row = recording.row(wanted)
         return int(recording.steps[row]), row, recording.codes[row].tobytes()
+
+    def _range(self) -> dict[str, float] | None:
+        """Return what the ends of the colour scale stand for, None for categories."""
+        column = self.columns.get(self.column)
+        if column is None or column["labels"]:
+            return None
+        span = column["shown"] if self.follow or self.span is None else self.span
+        return {"low": span[0], "high": span[1]} if span else None
 
     def _committed(self) -> int:
         """Return the step that keys the recording; while a run goes on it is read again only every fiftieth step."""

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 # Okabe and Ito (2008), toned so that each stands out on the light and on the dark background.
-CATEGORICAL = ("#2B79A8", "#D55E00", "#009E73", "#C98A00", "#8E62A8", "#46A5DC", "#6F7B82", "#A39300")
+CATEGORICAL = ("#2B79A8", "#C98A00", "#D55E00", "#009E73", "#8E62A8", "#46A5DC", "#6F7B82", "#A39300")
 RAMP = ((38, 104, 166), (110, 140, 170), (160, 146, 140), (205, 130, 70), (226, 112, 10))
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 # No link to a chart service, no logo; CSV comes from the buttons below each chart.
@@ -277,7 +277,7 @@ def bars(labels: Sequence[str], values: Sequence[float], *, dark: bool, marked: 
         y=[_plain(label) for label in labels],
         x=list(values),
         orientation="h",
-        marker={"color": [CATEGORICAL[1] if index == marked else CATEGORICAL[0] for index in range(len(labels))]},
+        marker={"color": [CATEGORICAL[2] if index == marked else CATEGORICAL[0] for index in range(len(labels))]},
         text=[f"{value:.3f}" for value in values],
         textposition="auto",
     )

@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 
 from engine import store
 from engine.errors import RunError
+from engine.loading import scenario_info
+from engine.population.columns import Column
+from engine.runs import read_study
 from engine.runs.live import read_layout, read_meta
 from engine.store.schema import quoted
 
 MAX_FRAME_BYTES = 64_000_000
 KEPT_RECORDINGS = 8
+CROWDED = 120
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,23 @@ def load_layout(folder: Path) -> Layout | None:
     held = read_layout(folder)
     if held is None:
         return None
-    xy = np.stack([held["x"], held["y"]], axis=1).astype(np.float32)
+    xy = spread_ring(np.stack([held["x"], held["y"]], axis=1).astype(np.float32))
     ties = np.stack([held["source"], held["target"]], axis=1).astype(np.uint32)
     return Layout(held["ids"].astype(np.int64), xy, ties)
+
+
+def spread_ring(xy: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return places in which a crowded circle is a broad ring: the angle stays, agents move inward by turns.
+
+    A thousand agents on one line cannot be told apart; everything that is not a circle of more than 120 agents is
+    returned as it is.
+    """
+    radius = np.hypot(xy[:, 0], xy[:, 1])
+    if len(xy) <= CROWDED or radius.std() > 0.01 * max(float(radius.mean()), 1e-9):
+        return xy
+    inward = (np.arange(len(xy)) * 0.6180339887498949) % 1.0
+    depth = min(0.55, len(xy) / 1500)
+    return (xy * (1.0 - depth * inward)[:, None]).astype(np.float32)
 
 
 def load_meta(folder: Path) -> dict[str, Any]:
@@ -53,28 +71,40 @@ def load_meta(folder: Path) -> dict[str, Any]:
         held = read_meta(folder)
     except FileNotFoundError:
         return {"columns": [], "note": ""}
-    return {"columns": [_column(entry) for entry in held["columns"]], "note": str(held.get("note", ""))}
+    declared = scenario_info(read_study(folder).scenario).columns
+    columns = [_column(entry, declared.get(entry["name"])) for entry in held["columns"]]
+    return {"columns": columns, "note": str(held.get("note", ""))}
 
 
-def _column(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return one column's description: name, labels or low and high, unit, help."""
-    low, high = entry["range"] or (None, None)
+def _column(entry: dict[str, Any], declared: Column | None) -> dict[str, Any]:
+    """Return one column's description.
+
+    `low` and `high` are the declared bounds, None where open; `shown` is the range that live frames use, which for an
+    open bound is what the worker saw at the first step.
+    """
     return {
         "name": entry["name"],
         "labels": list(entry["labels"]),
-        "low": low,
-        "high": high,
-        "unit": entry.get("unit", ""),
+        "low": declared.low if declared else None,
+        "high": declared.high if declared else None,
+        "shown": list(entry["range"]),
         "help": entry.get("help", ""),
     }
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One state column over the recorded steps: `codes` has one row per step, one byte per drawn agent."""
+    """One state column over the recorded steps.
+
+    Attributes:
+        steps: Recorded steps, ascending.
+        codes: One row per step, one byte per drawn agent.
+        span: What the bytes 0 and 255 stand for; None for categories.
+    """
 
     steps: NDArray[np.int64]
     codes: NDArray[np.uint8]
+    span: tuple[float, float] | None = None
 
     def row(self, step: int) -> int:
         """Return the row of the last recorded step not after `step`."""
@@ -113,7 +143,8 @@ def read_recording(folder: Path, column: dict[str, Any], ids: NDArray[np.int64])
         return Recording(np.zeros(0, np.int64), np.zeros((0, len(ids)), np.uint8))
     step = states["step"].to_numpy()
     agent = states["agent_id"].to_numpy().astype(np.int64)
-    codes = encode(states["value"], column)
+    span = None if column["labels"] else value_range(states["value"], column)
+    codes = encode(states["value"], span)
     place = np.full(int(max(agent.max(), ids.max())) + 1, -1, np.int64)
     place[ids] = np.arange(len(ids))
     where = place[agent]
@@ -130,7 +161,7 @@ def read_recording(folder: Path, column: dict[str, Any], ids: NDArray[np.int64])
         if row < len(kept) and kept[row] == index:
             out[row] = frame
             row += 1
-    return Recording(steps[kept].astype(np.int64), out)
+    return Recording(steps[kept].astype(np.int64), out, span)
 
 
 def _states(folder: Path, column: str, ids: NDArray[np.int64]) -> pl.DataFrame | None:
@@ -142,24 +173,20 @@ def _states(folder: Path, column: str, ids: NDArray[np.int64]) -> pl.DataFrame |
         return None
 
 
-def encode(values: Any, column: dict[str, Any]) -> NDArray[np.uint8]:
-    """Return one byte per value: the category's code, 0 or 1, or 0..255 over the column's range."""
-    labels = column["labels"]
-    if values.dtype.is_numeric():
-        numbers = values.to_numpy().astype(np.float64)
-        if labels:
-            return np.clip(np.nan_to_num(numbers), 0, 255).astype(np.uint8)
-        low, high = _range(column, numbers)
-        scaled = (np.nan_to_num(numbers, nan=low) - low) / max(high - low, 1e-12)
-        return np.clip(np.rint(scaled * 255), 0, 255).astype(np.uint8)
-    texts = values.cast(str).to_list()
-    names = labels or ["false", "true"]
-    code = {name: index for index, name in enumerate(names)}
-    return np.array([code.get(text, 0) for text in texts], np.uint8)
+def encode(values: pl.Series, span: tuple[float, float] | None) -> NDArray[np.uint8]:
+    """Return one byte per value: the code of a category or boolean, or 0..255 over a span of numbers."""
+    numbers = values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    if span is None:
+        return np.clip(np.nan_to_num(numbers), 0, 255).astype(np.uint8)
+    low, high = span
+    scaled = (np.nan_to_num(numbers, nan=low) - low) / max(high - low, 1e-12)
+    return np.clip(np.rint(scaled * 255), 0, 255).astype(np.uint8)
 
 
-def _range(column: dict[str, Any], numbers: NDArray[np.float64]) -> tuple[float, float]:
+def value_range(values: pl.Series, column: dict[str, Any]) -> tuple[float, float]:
+    """Return the range of a number: its declared bounds, and where one is open what was recorded."""
+    numbers = values.cast(pl.Float64).to_numpy()
     finite = numbers[np.isfinite(numbers)]
-    low = column["low"] if column["low"] is not None else (finite.min() if finite.size else 0.0)
-    high = column["high"] if column["high"] is not None else (finite.max() if finite.size else 1.0)
-    return float(low), float(high)
+    low = column["low"] if column["low"] is not None else float(finite.min(initial=0.0))
+    high = column["high"] if column["high"] is not None else float(finite.max(initial=0.0))
+    return float(low), float(high) if high > low else float(low) + 1.0

@@ -19,7 +19,7 @@ def main() -> None:
     """Draw the frame and the current page."""
     st.set_page_config(page_title="Microcosm", page_icon="🔬", layout="wide")
     assets = importlib.resources.files("assets")
-    st.logo(str(assets / "logo.svg"), size="medium", icon_image=str(assets / "logo_mark.svg"))
+    st.logo(str(assets / "logo.svg"), size="medium")
     pages = [
         st.Page(path, title=title, icon=icon, help=words, default=index == 0)
         for index, (path, title, icon, words) in enumerate(PAGES)

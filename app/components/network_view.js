@@ -61,7 +61,7 @@ class View {
     select.value = this.column;
     if (!this.find(".rate").options.length) {
       fill(this.find(".rate"), RATES, RATES.map((rate) => rate + " / s"));
-      this.find(".rate").value = "10";
+      this.find(".rate").value = String(data.rate);
       fill(this.find(".every"), EVERIES, EVERIES.map((k) => (k === 1 ? "step" : k + " steps")));
     }
     this.find(".note").textContent = data.note || "";
@@ -138,6 +138,7 @@ class View {
     if (typeof message === "string") {
       this.told = JSON.parse(message);
       this.showTransport();
+      this.legend();
       return;
     }
     this.say({ ack: 1 });
@@ -170,7 +171,7 @@ class View {
     if (!this.seeking) seek.value = String(shown);
     this.find(".where").textContent = `${this.data.unit} ${shown} of ${ended ? step : steps}`;
     const play = this.find(".play");
-    play.textContent = playing ? "\u23F8" : "\u25B6";
+    play.classList.toggle("moving", playing);
     play.setAttribute("aria-label", playing ? "Pause the picture" : "Play the recorded steps");
     play.title = play.getAttribute("aria-label");
     const button = this.find(".follow");
@@ -429,7 +430,7 @@ class View {
   legend() {
     const box = this.find(".legend");
     box.replaceChildren();
-    const { labels, low, high } = this.meaning();
+    const { labels, low, high } = { ...this.meaning(), ...(this.told.range || {}) };
     if (!labels.length) {
       const bar = document.createElement("i");
       bar.className = "ramp";

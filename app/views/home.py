@@ -21,12 +21,17 @@ from engine.runs import RunInfo, list_runs
 ACTIVE = ("queued", "running", "paused", "waiting")
 CARDS_PER_ROW = 4
 SHOWN_RUNS = 30
+FIRST = ("sir", "bounded_confidence", "persuasion", "fishery")
 
 
 def show() -> None:
     """Draw the page."""
-    st.subheader("Start from a verified template")
-    st.caption("Play runs it as it is. Open lets you change everything first.")
+    words, onward = st.columns([3, 2], vertical_alignment="center")
+    with words:
+        st.subheader("Start from a template")
+        st.caption("Play runs it as it is. Open lets you change everything first.")
+    with onward, st.container(horizontal=True, horizontal_alignment="right"):
+        show_last_run()
     show_templates()
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -39,9 +44,17 @@ def show() -> None:
 
 @st.cache_resource
 def scenario_names() -> list[str]:
-    """Return the names of all scenarios, in the order of their files."""
+    """Return the names of all scenarios: the easiest to follow first, then by name."""
     registry.discover()
-    return list(registry.scenarios)
+    return sorted(registry.scenarios, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
+
+
+def show_last_run() -> None:
+    """Draw the way back to the newest run."""
+    runs = list_runs(session.workspace())
+    if runs:
+        label = f"Back to: {safe(runs[0].title or runs[0].scenario)[:60]}"
+        st.page_link("views/live.py", label=label, icon=":material/history:", query_params={"run": runs[0].run_id})
 
 
 def show_templates() -> None:
@@ -62,14 +75,21 @@ def show_card(name: str) -> None:
         st.markdown(f"**{safe(info.title)}**")
         st.caption(safe(info.promise))
         st.space("stretch")
-        with st.container(horizontal=True, gap="small"):
+        with st.container(horizontal=True, gap="xsmall"):
             if st.button("Play", key=f"play_{name}", icon=":material/play_arrow:", help="Run it with its defaults"):
                 play(name)
             if st.button("Open", key=f"open_{name}", icon=":material/tune:", help="Change it first"):
                 open_study(name)
             presets = preset_names(name)
             if presets:
-                chosen = st.menu_button("Presets", presets, key=f"preset_{name}", type="tertiary")
+                chosen = st.menu_button(
+                    "",
+                    presets,
+                    key=f"preset_{name}",
+                    type="tertiary",
+                    icon=":material/bookmarks:",
+                    help="Ready-made studies",
+                )
                 if chosen:
                     open_study(str(chosen))
 

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app import session
-from app.actions import ask, attempt, show_attempt, study_of, wide_measures
+from app.actions import ask, attempt, ordered_measures, show_attempt, study_of, wide_measures
 from app.components.network_view import network_view
 from app.composer.plan import duration
 from app.figures import ticking_lines
@@ -23,7 +23,9 @@ ACTIVE = frozenset({"queued", "running", "paused", "waiting"})
 COLOURS = {"running": "green", "done": "blue", "failed": "red", "paused": "orange", "waiting": "orange"}
 TICK_S = 0.8
 SHOWN_MESSAGES = 40
-PICTURE_HEIGHT = 432
+PICTURE_HEIGHT = 528
+SIDE_HEIGHT = 580
+RATES = (1, 2, 5, 10, 20, 50)
 
 
 def show() -> None:
@@ -73,7 +75,7 @@ def _choose_run(info: RunInfo) -> None:
 
     def words(run_id: str) -> str:
         run = runs[run_id]
-        return f"{run.title or run.scenario} · {run_id[-6:]}" + (f" · {run.replicate}" if run.replicate else "")
+        return f"{run.title or run.scenario} · {run_id[:8]}" + (f" · {run.replicate}" if run.replicate else "")
 
     chosen = st.selectbox(
         "Run", list(runs), index=0, format_func=words, key=f"choose_{info.run_id}", label_visibility="collapsed"
@@ -126,6 +128,7 @@ def _picture(info: RunInfo, scenario: ScenarioInfo) -> None:
         selected=int(agent) if agent.isdigit() else None,
         note=meta["note"],
         unit=scenario.unit,
+        rate=replay_rate(info),
         height=PICTURE_HEIGHT,
         on_pick=lambda: None,
         key=f"picture_{info.run_id}",
@@ -137,6 +140,12 @@ def _picture(info: RunInfo, scenario: ScenarioInfo) -> None:
         st.rerun()
 
 
+def replay_rate(info: RunInfo) -> int:
+    """Return the steps a second at which a replay takes about a quarter of a minute."""
+    steps = info.step if info.status == "done" else info.steps
+    return min(RATES, key=lambda rate: abs(rate - steps / 15))
+
+
 def declared_columns(scenario: ScenarioInfo) -> list[dict[str, Any]]:
     """Return the scenario's columns in the picture's terms, for the moments before the worker has written its own."""
     return [
@@ -145,6 +154,7 @@ def declared_columns(scenario: ScenarioInfo) -> list[dict[str, Any]]:
             "labels": list(column.labels) or (["no", "yes"] if column.kind == "boolean" else []),
             "low": column.low,
             "high": column.high,
+            "shown": [column.low, column.high],
             "help": column.help,
         }
         for name, column in scenario.columns.items()
@@ -180,17 +190,17 @@ def _measures(run_id: str, scenario_name: str) -> None:
     if info is None:
         return
     frame = wide_measures(info)
-    names = [name for name in frame.columns if name != "step"]
+    names = ordered_measures(scenario, frame.columns)
     if not names:
         st.caption("The measures appear with the first step.")
         return
     groups = measure_groups(scenario, names)
-    height = 476 if len(groups) == 1 else max(200, 470 // min(len(groups), 2))
-    with st.container(height=478, border=False):
+    height = 440 if len(groups) == 1 else max(180, (SIDE_HEIGHT - 20) // min(len(groups), 3))
+    with st.container(height=SIDE_HEIGHT, border=False):
         for label, members in groups:
             st.echarts_chart(
                 ticking_lines(frame.select("step", *members), members, unit=scenario.unit, dark=session.is_dark()),
-                height=height - 8,
+                height=height - 16,
                 key=f"ticking_{run_id}_{label}",
                 alt=f"{label} by {scenario.unit}",
             )
@@ -221,7 +231,7 @@ def _messages(run_id: str, scenario_name: str) -> None:
     study = study_of(str(info.folder))
     if any(spec.policy in ("language", "mixture") for spec in study.decisions.values()):
         show_language_notice(study.model.file)
-    with st.container(height=450, border=False):
+    with st.container(height=SIDE_HEIGHT - 40, border=False):
         for row in frame.iter_rows(named=True):
             speaker = "moderator" if row["agent_id"] < 0 else names.get(row["agent_id"], f"agent {row['agent_id']}")
             with st.container(border=True, gap="xsmall"):
@@ -238,7 +248,7 @@ def _events(run_id: str, scenario_name: str) -> None:
         st.caption("No events yet. Interventions and what the scenario reports appear here.")
         return
     del scenario_name
-    st.dataframe(frame, hide_index=True, height=450, alt="Events of this run")
+    st.dataframe(frame, hide_index=True, height=SIDE_HEIGHT - 40, alt="Events of this run")
 
 
 def _agent(run_id: str, scenario_name: str) -> None:
@@ -246,7 +256,7 @@ def _agent(run_id: str, scenario_name: str) -> None:
     if info is None:
         return
     agent = session.address("agent")
-    with st.container(height=478, border=False):
+    with st.container(height=SIDE_HEIGHT, border=False):
         if not agent.isdigit() or int(agent) >= max(info.n_agents, 1):
             st.caption("Click an agent in the picture, or type a number.")
             typed = st.number_input("Agent", 0, max(info.n_agents - 1, 0), value=None, key="type_agent", width=160)

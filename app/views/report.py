@@ -1,0 +1,103 @@
+"""Report: one self-contained HTML file of one or more runs, previewed in a sandbox, to keep and to pass on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from app import session
+from app.forms import safe
+from engine.errors import MicrocosmError
+from engine.reports import write_report
+from engine.runs import RunInfo, list_runs, read_info
+
+MAX_RUNS = 100
+
+
+def show() -> None:
+    """Draw the page."""
+    runs = {info.run_id: info for info in list_runs(session.workspace())[:200] if info.step >= 0}
+    if not runs:
+        st.subheader("Report")
+        st.caption("A report needs a run. Start one from a template.")
+        st.page_link("views/home.py", label="Choose a template", icon=":material/home:")
+        return
+    folder = session.current_run()
+    current = folder.name if folder is not None and folder.name in runs else next(iter(runs))
+    chosen, button = st.columns([5, 1], vertical_alignment="bottom")
+    with chosen:
+        wanted = _choose(runs, current)
+    with button:
+        build = st.button(
+            "Build", key="build_report", type="primary", icon=":material/description:", disabled=not wanted
+        )
+    st.caption(
+        "Question, study, methods, figures with their n, events, what the results cannot show, and how to "
+        "run it again. All runs of a study belong in its report, the discarded ones too."
+    )
+    if build:
+        _build([runs[run_id] for run_id in wanted])
+    name = session.address("report") or session.recall("report", "")
+    path = session.workspace().exports / Path(str(name)).name
+    if name and path.suffix == ".html" and path.is_file():
+        _preview(path)
+    else:
+        st.info("Press Build: the preview appears here, and the file can be downloaded.")
+
+
+def _choose(runs: dict[str, RunInfo], current: str) -> list[str]:
+    def words(run_id: str) -> str:
+        info = runs[run_id]
+        return f"{info.title or info.scenario} · {run_id[:8]} · {info.status} · seed {info.seed + info.replicate}"
+
+    siblings = [key for key, info in runs.items() if _same_study(info, runs[current])]
+    return st.multiselect(
+        "Runs in the report",
+        list(runs),
+        default=list(dict.fromkeys([current, *siblings]))[:MAX_RUNS],
+        format_func=words,
+        key=f"report_runs_{current}",
+        select_all=False,
+    )
+
+
+def _same_study(one: RunInfo, other: RunInfo) -> bool:
+    return (one.title, one.scenario, one.seed, one.created_at // 60) == (
+        other.title,
+        other.scenario,
+        other.seed,
+        other.created_at // 60,
+    )
+
+
+def _build(runs: list[RunInfo]) -> None:
+    out = session.workspace().exports / f"report-{runs[0].run_id}.html"
+    try:
+        with st.spinner("Writing the report"):
+            write_report([read_info(info.folder).folder for info in runs], out)
+    except MicrocosmError as error:
+        st.error(safe(error))
+        return
+    session.remember("report", out.name)
+    session.set_address(report=out.name)
+
+
+def _preview(path: Path) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            "Download HTML",
+            path.read_bytes(),
+            path.name,
+            "text/html",
+            key="download_report",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        st.text(f"{path.stat().st_size / 1e6:.1f} MB, in the workspace under exports")
+    # The route answers with a sandbox policy: the report has neither the studio's origin nor any network.
+    st.iframe(f"/microcosm/report/{path.name}?v={int(path.stat().st_mtime)}", height=560, alt="Preview of the report")
+
+
+if __name__ == "__main__":
+    show()
