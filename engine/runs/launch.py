@@ -112,10 +112,11 @@ def wait_for(folders: Sequence[Path], *, on_progress: Callable[[RunInfo], None] 
             else:
                 time.sleep(_LOOK_S)
     _keep(process)
-    for folder in remaining if on_progress is not None else ():
-        on_progress(read_info(folder))
     for folder in folders:
-        if read_info(folder).status == "queued":
+        info = read_info(folder)
+        if on_progress is not None and folder in remaining:
+            on_progress(info)
+        if info.status == "queued":
             log = Path(folders[0]) / LOG_NAME
             tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] if log.is_file() else []
             raise RunError(f"run {folder.name} was not taken up (exit status {process.returncode}): {''.join(tail)}")
