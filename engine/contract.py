@@ -79,11 +79,18 @@ class Measure:
 
 
 class World(Protocol):
-    """What a scenario may use of the world."""
+    """What a scenario may use of the world.
 
+    `population` holds one writable array per state and persona column; `given` names the state columns that the
+    population brought, which `setup` must respect; `env` holds numbers, texts and booleans.
+    """
+
+    study: Any
     params: Any
     step: int
     population: dict[str, NDArray[Any]]
+    persona: Any
+    given: frozenset[str]
     network: Any
     env: dict[str, Any]
 
@@ -143,6 +150,9 @@ class World(Protocol):
         **columns: Any,
     ) -> IntArray:
         """Hold one conversation per group; returns the transcript's text id for each agent."""
+
+    def name(self, agent: int) -> str:
+        """Return how others call an agent."""
 
     def text(self, text_id: int) -> str:
         """Return a text by id; an empty string for -1."""

@@ -27,6 +27,7 @@ from engine.population import Population
 from engine.population.columns import Column
 from engine.registry import nearest
 from engine.spec import DecisionSpec, Study
+from engine.world_state import canonical_bytes, initial_values, pack_world, unpack_world
 
 FLOAT64_LIMIT = 1_000_000
 
@@ -88,7 +89,7 @@ class World:
         self.state_columns: dict[str, Column] = dict(info.columns)
         self.population: dict[str, NDArray[Any]] = dict(persona.values)
         for name, column in info.columns.items():
-            start = self.population[name] if name in self.given else column.initial
+            start = initial_values(name, column, persona)
             self.population[name] = np.full(persona.n, start, self._dtype(column))
         self.traces = Traces()
         self.stopped: str | None = None
@@ -474,25 +475,12 @@ class World:
 
     def get_state(self) -> dict[str, NDArray[Any]]:
         """Return everything that a continuation needs, as arrays without objects."""
-        from engine.world_state import pack_world
-
         return pack_world(self)
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take over a state that `get_state` of the same study returned."""
-        from engine.world_state import unpack_world
-
         unpack_world(self, state)
 
 
 def _rows_of(columns: Mapping[str, Any], n: int, rows: IntArray) -> dict[str, Any]:
     return {name: np.broadcast_to(np.asarray(value), (n,))[rows] for name, value in columns.items()}
-
-
-def canonical_bytes(array: NDArray[Any]) -> memoryview | bytes:
-    """Return little-endian bytes with one NaN and one zero."""
-    if array.dtype.kind == "f":
-        array = array + array.dtype.type(0)
-        array[np.isnan(array)] = np.nan
-    array = np.ascontiguousarray(array)
-    return array.astype(array.dtype.newbyteorder("<"), copy=False).view(np.uint8).data

@@ -1,4 +1,4 @@
-"""Pack a world into arrays and back: the content of a checkpoint.
+"""A world's columns as plain arrays: their initial values, their canonical bytes, and a checkpoint's content.
 
 Only numbers and bytes are stored, so a checkpoint can be read with `allow_pickle=False`.
 """
@@ -12,14 +12,57 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import RunError
+from engine.errors import PopulationError, RunError
 from engine.network import Graph
+from engine.population import Population
+from engine.population.columns import Column
+from engine.registry import nearest
 
 if TYPE_CHECKING:
     from engine.world import World
 
 Arrays = dict[str, NDArray[Any]]
 FORMAT = 1
+
+
+def initial_values(name: str, column: Column, persona: Population) -> Any:
+    """Return what a state column starts from: the population's own column of that name, or its declared value.
+
+    Category labels of the population are translated into the codes of the state column.
+
+    Raises:
+        PopulationError: the population's column holds something else than the state column can.
+    """
+    own = persona.columns.get(name)
+    if own is None:
+        return column.initial
+    values = persona.values[name]
+    if column.kind == "category":
+        if own.kind != "category":
+            raise PopulationError(f"'{name}' must hold one of {', '.join(column.labels)} @ population.columns.{name}")
+        strange = [label for label in own.labels if label not in column.labels]
+        if strange:
+            hint = nearest(strange[0], column.labels)
+            raise PopulationError(f"'{strange[0]}' is not a value of {name}{hint} @ population.columns.{name}")
+        return np.array([column.labels.index(label) for label in own.labels], np.int64)[values]
+    if own.kind in ("category", "text"):
+        raise PopulationError(f"'{name}' is a {column.kind} column and cannot hold texts @ population.columns.{name}")
+    low = -np.inf if column.low is None else column.low
+    high = np.inf if column.high is None else column.high
+    wrong = np.flatnonzero(~((values >= low) & (values <= high)))
+    if wrong.size:
+        value = values[wrong[0]]
+        raise PopulationError(f"{name} = {value:g} is not in [{low:g}, {high:g}] @ population.columns.{name}")
+    return values
+
+
+def canonical_bytes(array: NDArray[Any]) -> memoryview | bytes:
+    """Return little-endian bytes with one NaN and one zero."""
+    if array.dtype.kind == "f":
+        array = array + array.dtype.type(0)
+        array[np.isnan(array)] = np.nan
+    array = np.ascontiguousarray(array)
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).view(np.uint8).data
 
 
 def pack_world(world: World) -> Arrays:

@@ -137,22 +137,6 @@ def count_exposures(network, state):
     return counts, n_everywhere
 
 
-def given_states(persona):
-    """Return the states that a population brings in its `state` column, int8 (n,).
-
-    Raises:
-        MicrocosmError: a value that is not one of the four states.
-    """
-    labels = persona.columns["state"].labels
-    unknown = [label for label in labels if label not in LABELS]
-    if unknown or not labels:
-        raise MicrocosmError(
-            f"the population's state column holds {', '.join(map(repr, unknown)) or 'no labels'}; "
-            f"give {', '.join(LABELS)} @ population.columns.state"
-        )
-    return np.array([LABELS.index(label) for label in labels], np.int8)[persona.values["state"]]
-
-
 def share_of(code):
     """Return the formula of the share of agents in one state."""
     return lambda world: np.count_nonzero(world.population["state"] == code) / world.n_agents
@@ -190,7 +174,6 @@ class Sir:
     def setup(self, world):
         """Infect the first cases."""
         if "state" in world.given:
-            world.population["state"] = given_states(world.persona)
             return
         n_first = world.params.initial_infected
         if n_first > world.n_agents:

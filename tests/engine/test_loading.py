@@ -323,7 +323,7 @@ def test_a_mistake_in_the_population_hides_no_other():
 
 def test_wrong_columns_of_the_population_are_named():
     assert "@ population.columns.age (f.toml)" in problems("population.columns.age = []")[0]
-    found = problems("population.columns.age = [30, 40]")
+    found = problems("population = { size = 100, columns = { age = [30, 40] } }")
     assert found == [
         "2 values were given for 100 agents; the list needs one per agent @ population.columns.age (f.toml)"
     ]

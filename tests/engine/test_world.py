@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from toy import MOVE, REMARK, toy, toy_study
 
-from engine.errors import DecisionError, RunError
+from engine.errors import DecisionError, PopulationError, RunError
 from engine.llm import load_model
 from engine.simulation import build_world, simulate
 from engine.spec import DecisionSpec, ModelSpec, PopulationSpec
@@ -183,3 +183,24 @@ def test_a_world_is_built_without_loading_a_model():
     with toy():
         world = build_world(toy_study(decisions={"move": DecisionSpec(policy="language")}))
     assert world.counts["model_calls"] == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ({"mood": [0.1, 0.2, 3.0]}, r"mood = 3 is not in \[0, 1\] @ population.columns.mood"),
+        ({"moved": ["no", "yes", "perhaps"]}, "'perhaps' is not a value of moved"),
+        ({"moved": [1, 0, 1]}, "'moved' must hold one of no, yes"),
+        ({"mood": ["a", "b", "c"]}, "'mood' is a float column and cannot hold texts"),
+    ],
+)
+def test_a_population_may_bring_state_columns_of_the_right_kind_only(column, message):
+    with toy(), pytest.raises(PopulationError, match=message):
+        build_world(toy_study(population=PopulationSpec(size=3, columns=column)))
+
+
+def test_labels_of_the_population_become_codes_of_the_state():
+    with toy():
+        world = build_world(toy_study(population=PopulationSpec(size=3, columns={"moved": ["yes", "yes", "no"]})))
+    assert world.population["moved"].tolist() == [1, 1, 0]
+    assert world.given == {"moved"}
