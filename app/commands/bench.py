@@ -7,24 +7,27 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+from app.terminal import complain
 from engine.errors import RunError
 from engine.registry import nearest
 
 
 def bench(arguments: Namespace) -> int:
-    """Run the benchmark files `bench_GROUP.py`, all or those of the named groups, and return pytest's status.
+    """Run the benchmark programs of all or of the named groups; return the first status that is not 0.
 
     Raises:
         RunError: the program was installed without its benchmarks, or a group does not exist.
     """
     folder = Path(__file__).resolve().parent.parent.parent / "benchmarks"
-    files = {path.stem.removeprefix("bench_"): path for path in sorted(folder.glob("bench_*.py"))}
-    if not files:
+    programs = {path.stem: path for path in sorted(folder.glob("*.py")) if not path.name.startswith("_")}
+    if not programs:
         raise RunError("the benchmarks are part of a source checkout and are not installed here")
     for group in arguments.groups:
-        if group not in files:
-            raise RunError(f"'{group}' is not a group of benchmarks{nearest(group, files)}")
-    chosen = [str(files[group]) for group in (arguments.groups or files)]
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--no-header", *chosen], cwd=folder.parent, check=False
-    ).returncode
+        if group not in programs:
+            raise RunError(f"'{group}' is not a group of benchmarks{nearest(group, programs)}")
+    status = 0
+    for group in arguments.groups or programs:
+        complain(f"benchmark {group}")
+        finished = subprocess.run([sys.executable, str(programs[group])], cwd=folder.parent, check=False)
+        status = status or finished.returncode
+    return status

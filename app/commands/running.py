@@ -188,7 +188,7 @@ def _wait_and_print(folders: Sequence[Path], *, as_json: bool) -> int:
     failed = [info for info in infos if info.status not in {"done", "paused", "waiting"}]
     for info in failed:
         complain(
-            f"microcosm: run {info.run_id} is {info.status} at step {info.step}: {info.message or 'no reason given'}"
+            f"microcosm: run {info.run_id} {info.status} at step {info.step}: {info.message or 'no reason given'}"
         )
     return 1 if failed else 0
 

@@ -44,7 +44,9 @@ def render_report(folders: Sequence[Path]) -> str:
     """
     parts = gather_studies(folders)
     language = [found for part in parts if (found := read_language(part)) is not None]
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
     environment.filters["show"] = show
     template = environment.from_string(_read_text("report.html.jinja"))
     return template.render(

@@ -235,11 +235,13 @@ def test_interruption_leaves_with_130(monkeypatch, capsys):
     assert "interrupted" in capsys.readouterr().err
 
 
-def test_set_takes_any_key_and_model_hands_decisions_over():
+def test_set_takes_any_key_and_model_hands_decisions_over(tmp_path):
     from app.commands.studies import load_chosen
 
     def chosen(*words):
-        return load_chosen(build_parser()[0].parse_args(["run", "bounded_confidence", *words]))
+        return load_chosen(
+            build_parser()[0].parse_args(["run", "bounded_confidence", "--workspace", str(tmp_path), *words])
+        )
 
     study = chosen("--set", "params.epsilon=0.3", "--seed", "9", "--steps", "12", "--replicates", "4")
     assert (study.params["epsilon"], study.seed, study.steps, study.replicates) == (0.3, 9, 12, 4)

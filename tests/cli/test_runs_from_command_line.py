@@ -1,0 +1,254 @@
+"""The verbs that act on runs, with real workers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from app.cli import main
+from app.progress import describe_rate, describe_run
+from engine.runs import create_run, open_workspace, pause_run, read_info
+from engine.store import read_events, read_measures
+
+RESULT_KEYS = {
+    *("run_id", "database", "status", "steps", "wall_s", "step_s", "digest", "measures", "n_agents"),
+    *("agent_steps_per_s", "recorded_bytes", "changes", "peak_rss_bytes", "model_calls", "situations", "cache_hits"),
+}
+SMALL = ("--set", "population.size=80", "--set", "params.epsilon=0.3")
+
+INTERVENTION = """
+[[interventions]]
+name = "push"
+whom = { sample = { n = 10 } }
+do = { effect = "set", column = "opinion", value = 1.0 }
+"""
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return tmp_path_factory.mktemp("workspace")
+
+
+@pytest.fixture
+def microcosm(workspace, capsys):
+    """Return a function that carries out one command line: (status, JSON rows or text, err)."""
+
+    def call(*words, as_json=True):
+        arguments = [*map(str, words), "--workspace", str(workspace), *(["--json"] if as_json else [])]
+        status = main(arguments)
+        captured = capsys.readouterr()
+        rows = [json.loads(line) for line in captured.out.splitlines()] if as_json else captured.out
+        return status, rows, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def finished(workspace):
+    """Return the ids of two replicates of a small study, run once for this module."""
+    command = [
+        sys.executable,
+        "-m",
+        "app.cli",
+        "run",
+        "bounded_confidence",
+        *SMALL,
+        "--steps",
+        "12",
+        "--replicates",
+        "2",
+    ]
+    result = subprocess.run(
+        [*command, "--json", "--workspace", str(workspace)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=workspace,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""  # no progress where standard error is no terminal
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_run_prints_one_object_per_run(finished):
+    assert len(finished) == 2
+    for row in finished:
+        assert set(row) >= RESULT_KEYS
+        assert row["status"] == "done"
+        assert row["steps"] == 12
+        assert Path(row["database"]).is_file()
+        assert "polarization" in row["measures"]
+    assert finished[0]["digest"] != finished[1]["digest"]
+
+
+def test_runs_are_listed_and_found_by_a_beginning(microcosm, finished):
+    status, rows, _ = microcosm("list", "runs")
+    assert status == 0
+    assert {row["run_id"] for row in rows} >= {row["run_id"] for row in finished}
+    status, rows, _ = microcosm("replay", finished[0]["run_id"][:6])
+    assert status == 0
+    assert rows[0]["identical"] is True
+    assert rows[0]["digest"] == rows[0]["replayed"] == finished[0]["digest"]
+
+
+def test_replay_of_another_digest_leaves_with_1(microcosm, finished, monkeypatch):
+    from app.commands import running
+    from engine.runs import ReplayResult
+
+    monkeypatch.setattr(running, "replay_run", lambda folder: ReplayResult(False, False, 3, "aa", "bb", 12))
+    status, out, errors = microcosm("replay", finished[0]["run_id"], as_json=False)
+    assert status == 1
+    assert "aa" in out
+    assert "bb" in out
+    assert "step 3" in errors
+
+
+def test_fork_shares_the_past(microcosm, workspace, finished):
+    status, rows, _ = microcosm("fork", finished[0]["run_id"], "--at", 5, "--set", "params.epsilon=0.05")
+    assert status == 0
+    parent, child = (workspace / "runs" / row["run_id"] for row in (finished[0], rows[0]))
+    shared = pl.col("step") <= 5
+    assert read_measures(parent).filter(shared).equals(read_measures(child).filter(shared))
+    assert rows[0]["digest"] != finished[0]["digest"]
+    assert microcosm("fork", finished[0]["run_id"], "--at", 99)[0] == 1
+
+
+@pytest.mark.parametrize(("to", "name"), [("csv", "tables"), ("duckdb", "out.duckdb")])
+def test_export(microcosm, finished, tmp_path, to, name):
+    out = tmp_path / name
+    assert microcosm("export", finished[0]["run_id"], "--to", to, "-o", out)[0] == 0
+    assert out.exists()
+    status, _, errors = microcosm("export", finished[0]["run_id"], "--to", to, "-o", out)
+    assert status == 1
+    assert errors.count("\n") == 1
+
+
+def test_report(microcosm, finished, tmp_path):
+    out = tmp_path / "report.html"
+    ids = [row["run_id"] for row in finished]
+    status, rows, _ = microcosm("report", *ids, "-o", out)
+    assert status == 0
+    assert rows[0]["runs"] == ids
+    assert all(run_id in out.read_text() for run_id in ids)
+    before = out.read_bytes()
+    status, _, errors = microcosm("report", *ids, "-o", out)
+    assert status == 1
+    assert "--force" in errors
+    assert microcosm("report", *ids, "-o", out, "--force")[0] == 0
+    assert out.read_bytes() == before
+    assert microcosm("report", ids[0], "-o", tmp_path)[0] == 1
+    assert microcosm("report", ids[0], "-o", tmp_path / "report.pdf")[0] == 1
+
+
+def test_pause_inject_resume_cancel(microcosm, workspace, tmp_path):
+    study = _study(tmp_path, "--steps", "8")
+    space = open_workspace(workspace)
+    folder = create_run(space, study)
+    assert microcosm("pause", folder.name)[0] == 0
+    assert read_info(folder).status == "paused"
+    (tmp_path / "push.toml").write_text(INTERVENTION)
+    status, rows, _ = microcosm("inject", folder.name, tmp_path / "push.toml")
+    assert status == 0
+    assert rows[0]["request"] == "inject"
+    status, rows, _ = microcosm("resume", folder)
+    assert status == 0
+    assert set(rows[0]) >= RESULT_KEYS
+    assert rows[0]["status"] == "done"
+    assert any("push" in detail for detail in read_events(folder)["detail"])
+    assert microcosm("replay", folder.name)[0] == 0
+    other = create_run(space, study)
+    assert microcosm("cancel", other.name)[0] == 0
+    assert read_info(other).status == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("steps = 3", "holds steps"),
+        ("", "holds nothing"),
+        ("[[interventions]\n", "not TOML"),
+        (INTERVENTION.replace('"opinion"', '"opinoin"'), "opinion"),
+        (INTERVENTION.replace('"set"', '"sett"'), "set"),
+    ],
+)
+def test_a_wrong_injection_is_refused(microcosm, finished, tmp_path, text, complaint):
+    (tmp_path / "push.toml").write_text(text)
+    status, rows, errors = microcosm("inject", finished[0]["run_id"], tmp_path / "push.toml")
+    assert (status, rows) == (2, [])
+    assert complaint in errors
+    assert "Traceback" not in errors
+
+
+def test_a_failing_run_leaves_with_1(microcosm, tmp_path):
+    (tmp_path / "ties.csv").write_text("source,target\n0,1\n1,0\n5,900\n")
+    (tmp_path / "study.toml").write_text(
+        'format = 1\nscenario = "sir"\nsteps = 3\n[population]\nsize = 10\n'
+        f'[network]\nkind = "file"\npath = "{tmp_path}/ties.csv"\n'
+    )
+    status, _, errors = microcosm("run", tmp_path / "study.toml")
+    assert status == 1
+    assert "failed at step 0: ties.csv: unknown agents in row 4" in errors
+    assert errors.count("\n") == 1
+
+
+def test_ctrl_c_pauses_a_run_that_can_be_resumed(workspace, tmp_path):
+    own = tmp_path / "own"
+    command = [sys.executable, "-m", "app.cli", "run", "sir", "--set", "population.size=20000", "--steps", "100000"]
+    command += ["--set", "params.gamma=0.0001", "--set", "record.states=none", "--workspace", str(own)]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+    try:
+        folder = _wait_for_steps(own)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert f"microcosm resume {folder.name}" in errors
+    assert "Traceback" not in errors
+    info = read_info(folder)
+    assert info.status == "paused"
+    assert 0 < info.step < 100_000
+
+
+def _wait_for_steps(workspace):
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        folders = list((workspace / "runs").glob("*-sir")) if (workspace / "runs").is_dir() else []
+        if folders and (folders[0] / "catalog.sqlite").is_file() and read_info(folders[0]).step > 0:
+            return folders[0]
+        time.sleep(0.1)
+    raise AssertionError("the run did not start")
+
+
+def _study(folder, *words):
+    from app.cli import build_parser
+    from app.commands.studies import load_chosen
+
+    return load_chosen(
+        build_parser()[0].parse_args(["run", "bounded_confidence", "--workspace", str(folder), *SMALL, *words])
+    )
+
+
+def test_progress_says_rate_and_remaining_time(workspace, tmp_path):
+    from dataclasses import replace
+
+    folder = create_run(open_workspace(workspace), _study(tmp_path, "--steps", "8"))
+    info = read_info(folder)
+    assert describe_rate(info) == ""
+    running = replace(info, status="running", phase="running", step=4, steps_per_s=2.0, remaining_s=125.0)
+    assert describe_rate(running) == "2 steps/s, 2 min 05 s left"
+    assert describe_run(replace(running, phase="loading model")) == f"{info.run_id} loading model"
+    pause_run(folder)
