@@ -92,7 +92,7 @@ class LlamaCppModel:
             if not suffixes:
                 return Scores([], [], np.zeros(0))
             kept, paths = self._builder.split_options(options, lead)
-            most = MOST_STATEFUL_LEAVES if self._loaded.stateful else MOST_SEQUENCES - 1
+            most = MOST_STATEFUL_LEAVES if self._open_model().stateful else MOST_SEQUENCES - 1
             tries = build_tries(paths, most, GROUP_TOKENS)
             return normalise_scores([self._score_variant(prefix, suffixes, kept, tries) for prefix in variants])
 
@@ -103,7 +103,7 @@ class LlamaCppModel:
         batch = self._builder.build_batch(prefix, suffixes, lead)
         check_room(batch, max(trie.n_steps for trie in tries), self._limit, self.identity.name)
         own = batch.longest - batch.start + max(trie.n_nodes * trie.n_sequences for trie in tries)
-        if self._loaded.stateful:
+        if self._open_model().stateful:
             context = self._hold(batch, batch.start + max(GROUP_TOKENS, own) * 2)
             found = score_prompts_in_stages(context, batch.prompts, batch.start, tries, self._check_stop)
         else:
@@ -151,7 +151,7 @@ class LlamaCppModel:
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens of a text, without the template."""
         with self._lock:
-            return len(self._loaded.plain_tokens(text))
+            return len(self._open_model().plain_tokens(text))
 
     def close(self) -> None:
         """Free context and weights; closing twice does nothing."""
@@ -164,8 +164,7 @@ class LlamaCppModel:
                 self._model.close()
                 self._model = None
 
-    @property
-    def _loaded(self) -> LoadedModel:
+    def _open_model(self) -> LoadedModel:
         if self._model is None:
             raise ModelError(f"the model {self.identity.name} was closed; load it again")
         return self._model
@@ -174,6 +173,7 @@ class LlamaCppModel:
     def _asking(self, suffixes: Sequence[str]) -> Iterator[None]:
         """Count a call and keep others out; after a failure nothing of the context's memory is trusted."""
         with self._lock:
+            self._open_model()
             self.n_calls += 1
             self.n_situations += len(suffixes)
             try:
@@ -186,7 +186,7 @@ class LlamaCppModel:
 
     def _hold(self, batch: Batch, n_cells: int) -> Context:
         """Return a context of at least `n_cells` tokens whose sequence 0 holds the batch's shared beginning."""
-        model = self._loaded
+        model = self._open_model()
         if self._context is None or self._context.n_cells < n_cells + SPARE_CELLS:
             self._open_context(model, n_cells + SPARE_CELLS)
         assert self._context is not None

@@ -19,7 +19,7 @@ from engine.llm.trie import OptionTrie, Tokens
 
 IntArray = NDArray[np.int64]
 
-GROUP_TOKENS = 512  # tokens of one pass, unless one prompt alone needs more
+GROUP_TOKENS = 256  # tokens of one pass, unless one prompt alone needs more
 MOST_LOGITS = 48_000_000  # numbers of logits that one pass may return
 
 

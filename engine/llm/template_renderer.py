@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 MEMORY_BYTES = 512 * 2**20
-SECONDS = 5
+SECONDS = 3
 
 
 def main() -> None:
