@@ -27,7 +27,7 @@ def test_equal_calls_give_equal_texts_whatever_was_asked_before(tiny, load):
 def test_texts_follow_their_seed_and_not_their_place(tiny):
     order = list(range(len(SUFFIXES)))[::-1]
     forward = write(tiny)
-    backward = write(tiny, [SUFFIXES[i] for i in order], [i for i in order])
+    backward = write(tiny, [SUFFIXES[i] for i in order], list(order))
     assert backward[::-1] == forward
 
 

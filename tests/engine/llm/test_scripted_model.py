@@ -17,7 +17,7 @@ def test_answers_are_normalised_and_vary():
     scores = model.score("Question. ", SUFFIXES, ["a", "b", "c"])
     shares = np.exp(np.array(scores.logp))
     np.testing.assert_allclose(shares.sum(axis=1), 1.0)
-    assert 0.1 < shares.std(axis=0).min() and np.all(scores.mass == 1.0)
+    assert shares.std(axis=0).min() > 0.1 and np.all(scores.mass == 1.0)
 
 
 def test_counts():
