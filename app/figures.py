@@ -243,7 +243,7 @@ def ticking_lines(frame: pl.DataFrame, names: Sequence[str], *, unit: str, dark:
     }
     return {
         "animation": False,
-        "grid": {"left": 46, "right": 14, "top": 34, "bottom": 40},
+        "grid": {"left": 44, "right": 44, "top": 30, "bottom": 24},
         "color": list(CATEGORICAL),
         "legend": {
             "top": 0,
@@ -255,7 +255,7 @@ def ticking_lines(frame: pl.DataFrame, names: Sequence[str], *, unit: str, dark:
         },
         "tooltip": {"trigger": "axis"},
         "dataset": {"source": frame},
-        "xAxis": {"type": "value", "name": unit, "nameLocation": "middle", "nameGap": 24, "min": 0, **axis},
+        "xAxis": {"type": "value", "name": unit, "nameLocation": "end", "nameGap": 4, "min": 0, **axis},
         "yAxis": {"type": "value", "scale": True, **axis},
         "series": [
             {

@@ -164,6 +164,18 @@ def choice_field(
     )
 
 
+def switch_field(draft: Draft, key: str, label: str, *, help: str = "") -> None:
+    """Draw a switch that is off where the draft says nothing; switching it off drops the key."""
+    _keyed(
+        st.toggle,
+        key,
+        label,
+        value=bool(draft.get(key)),
+        help=help or None,
+        convert=lambda given: True if given else None,
+    )
+
+
 def text_field(
     draft: Draft, key: str, label: str, *, help: str = "", tall: bool = False, placeholder: str = ""
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import streamlit as st
+from numpy.typing import NDArray
 
 from app import session
 from app.actions import ask, study_of
@@ -16,20 +17,22 @@ from app.notices import show_language_notice
 from engine.contract import ScenarioInfo
 from engine.draws import draw_uniform
 from engine.errors import MicrocosmError
-from engine.population import field_phrase, persona_columns
+from engine.population import Column, field_phrase, persona_columns
 from engine.runs import RunInfo
 
 SHOWN_DECISIONS = 200
+NAME = "display_name"
 SHOWN_NEIGHBOURS = 60
+SHOWN_OPTIONS = 8
 
 
 def agent_names(info: RunInfo) -> dict[int, str]:
     """Return the agents' own names where their personas have any."""
-    agents = ask(info, "select * from agents limit 0")
-    if "name" not in agents.columns:
+    columns = ask(info, "select * from agents limit 0").columns
+    if NAME not in columns:
         return {}
-    frame = ask(info, "select agent_id, name from agents limit 100000")
-    return dict(zip(frame["agent_id"].to_list(), map(str, frame["name"].to_list()), strict=True))
+    frame = ask(info, f"select agent_id, {NAME} from agents limit 100000")
+    return dict(zip(frame["agent_id"].to_list(), map(str, frame[NAME].to_list()), strict=True))
 
 
 def show_agent(info: RunInfo, scenario: ScenarioInfo, agent: int, step: int) -> None:
@@ -43,28 +46,40 @@ def show_agent(info: RunInfo, scenario: ScenarioInfo, agent: int, step: int) -> 
         st.caption(f"Agent {agent} is not recorded yet.")
         return
     held = row.row(0, named=True)
-    head, close = st.columns([4, 1], vertical_alignment="center")
-    head.markdown(f"**{safe(held.get('name') or f'Agent {agent}')}** · agent {agent} · step {step}")
+    head, close = st.columns([6, 1], vertical_alignment="center")
+    name = held.get(NAME)
+    head.markdown(f"**{safe(name) if name else f'Agent {agent}'}** · agent {agent} · {safe(scenario.unit)} {step}")
     if close.button("", key="close_agent", icon=":material/close:", help="Show no agent", type="tertiary"):
         session.set_address(agent=None, step=None)
         st.rerun(scope="app")
-    _persona(info, held)
     _state(info, scenario, agent, step)
-    _neighbours(info, agent, step)
     _decisions(info, scenario, agent, step)
+    _persona(info, held, open_at_once=scenario.mechanism_only)
+    _neighbours(info, agent, step)
 
 
-def _persona(info: RunInfo, held: dict[str, Any]) -> None:
+def _persona(info: RunInfo, held: dict[str, Any], *, open_at_once: bool) -> None:
     try:
-        columns = persona_columns(study_of(str(info.folder)).population)
-    except MicrocosmError:  # the pack or recipe of an old run may be gone; the recorded values below remain
+        columns = persona_columns(study_of(str(info.folder)).population, session.workspace().personas)
+    except MicrocosmError:  # the pack or recipe of an old run may be gone; the recorded values remain
         columns = {}
-    known = [name for name in columns if held.get(name) is not None]
-    sentences = [field_phrase(name, columns[name], _shown(held[name])) for name in known]
-    if sentences:
-        st.text(" ".join(sentence for sentence in sentences if sentence))
-    else:
+    known = [name for name in columns if held.get(name) is not None and name != "persona"]
+    sentences = [field_phrase(name, columns[name], shown_value(columns[name], held[name])) for name in known]
+    if not known:
         st.caption("This population has no traits.")
+        return
+    with st.expander("Persona", icon=":material/person:", expanded=open_at_once):
+        st.text(" ".join(sentence for sentence in sentences if sentence))
+
+
+def shown_value(column: Column, value: Any) -> str:
+    """Return a recorded value as a prompt would show it."""
+    if isinstance(value, str):
+        return value
+    presentation = column.shown()
+    if presentation is None or column.kind == "category":
+        return _shown(value)
+    return presentation.text(int(presentation.codes(np.array([value]))[0]))
 
 
 def _shown(value: Any) -> str:
@@ -79,18 +94,20 @@ def _state(info: RunInfo, scenario: ScenarioInfo, agent: int, step: int) -> None
     except MicrocosmError:
         frame = pl.DataFrame()
     if frame.is_empty():
-        st.caption(f"No state is recorded for this agent at step {step}.")
+        st.caption(f"No state is recorded for this agent at {scenario.unit} {step}.")
         return
     values = frame.row(0, named=True)
-    cells = [(name, column) for name, column in scenario.columns.items() if name in values]
-    for start in range(0, len(cells), 3):
-        for cell, (name, column) in zip(st.columns(3), cells[start : start + 3], strict=False):
-            value = values[name]
-            if column.labels and isinstance(value, int) and not isinstance(value, bool):
-                value = column.labels[value]
-            cell.metric(
-                safe(title_of(name)), _shown(value) + (f" {column.unit}" if column.unit else ""), help=safe(column.help)
-            )
+    texts = {name for ask_ in (*scenario.decisions, *scenario.writings) for name in ask_.texts}
+    rows = {}
+    for name, column in scenario.columns.items():
+        value = values.get(name)
+        if value is None or (name in texts and column.kind == "integer"):
+            continue
+        if column.labels and isinstance(value, int) and not isinstance(value, bool):
+            value = column.labels[value]
+        rows[safe(title_of(name))] = safe(_shown(value) + (f" {column.unit}" if column.unit else ""))
+    if rows:
+        st.table(rows, border="horizontal", width="stretch")
 
 
 def _neighbours(info: RunInfo, agent: int, step: int) -> None:
@@ -159,7 +176,7 @@ def _decision(info: RunInfo, scenario: ScenarioInfo, row: dict[str, Any]) -> Non
     options = list(situation["options"])
     low = getattr(scenario.decision(row["decision"]).answer, "low", 0)
     chosen = int(row["action"]) - int(low)
-    shown = np.argsort(-p)[:12] if len(p) > 14 else np.arange(len(p))
+    shown = _most_probable(p, chosen)
     st.plotly_chart(
         bars(
             [options[i] for i in shown],
@@ -171,11 +188,19 @@ def _decision(info: RunInfo, scenario: ScenarioInfo, row: dict[str, Any]) -> Non
         config={**PLOT_OPTIONS, "displayModeBar": False},
         alt="Probability of each option; the drawn one in orange",
     )
-    if len(p) > 14:
-        st.caption(f"The 12 most probable of {len(p)} options.")
+    if len(shown) < len(p):
+        st.caption(f"The most probable of {len(p)} options, and the drawn one.")
     st.text(
         f"Drawn number {drawn:.4f} of [0, 1) → {action_text(scenario, row)}.  Captured mass {situation['mass']:.3f}."
     )
-    show_language_notice("pocket" if study.model.file == "pocket" else study.model.file)
-    with st.expander("The exact prompt", icon=":material/notes:", expanded=True):
+    show_language_notice(study.model.file)
+    with st.expander("The exact prompt", icon=":material/notes:"):
         st.code(situation["prompt"], language=None, wrap_lines=True)
+
+
+def _most_probable(p: NDArray[np.float64], chosen: int) -> NDArray[np.int64]:
+    """Return the options to show: all of a few, else the most probable and the drawn one."""
+    if len(p) <= SHOWN_OPTIONS:
+        return np.arange(len(p))
+    best = np.argsort(-p, kind="stable")[:SHOWN_OPTIONS]
+    return best if chosen in best else np.append(best[:-1], chosen)

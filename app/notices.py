@@ -21,7 +21,7 @@ RUNS_NOTICE = "More runs shrink any p-value: report the effect and its Monte Car
 def show_model_notice(model: str) -> None:
     """Say what the embedded model is, where it is the one that answers."""
     if model == "pocket":
-        st.warning(safe(POCKET_NOTICE), icon=":material/science:")
+        st.caption(f":orange[:material/science: {safe(POCKET_NOTICE)}]")
 
 
 def show_language_notice(model: str) -> None:

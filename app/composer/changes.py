@@ -186,7 +186,8 @@ def _what(draft: Draft, prefix: str, row: dict[str, Any], problems: Problems) ->
     )
     if now in effects:
         effect = registry.effects.get(now)
-        model_fields(effect.params, f"{prefix}.do", draft, problems, per_row=2, skip=("pairs",))
+        per_row = 1 if now == "broadcast" else 2
+        model_fields(effect.params, f"{prefix}.do", draft, problems, per_row=per_row, skip=("pairs",))
         show_problems(tuple(p for p in problems if p.key.endswith(".do")), f"{prefix}.do")
 
 

@@ -12,7 +12,7 @@ import tomli_w
 from pydantic import ValidationError
 
 from app import session
-from app.drafts import Draft
+from app.drafts import Draft, problem_at
 from app.forms import Problems, choice_field, number_field, safe, show_problems
 from engine.errors import MicrocosmError
 from engine.loading import scenario_info
@@ -46,7 +46,7 @@ def show_people(draft: Draft, problems: Problems) -> None:
         if not show_problems(_without(problems, "population.size"), "population"):
             st.caption("The size and the seed decide who they are: the same study always has the same people.")
     with right:
-        _preview(draft)
+        _preview(draft, problems)
 
 
 def _without(problems: Problems, key: str) -> Problems:
@@ -113,12 +113,12 @@ def _take_columns(text: str) -> None:
     session.change_draft(lambda draft: draft.put("population.columns", found or None))
 
 
-def _preview(draft: Draft) -> None:
+def _preview(draft: Draft, problems: Problems) -> None:
     try:
         population = people_of(draft)
     except (MicrocosmError, ValidationError, TypeError) as error:
         st.caption("The preview appears when the settings on the left hold together.")
-        if isinstance(error, MicrocosmError):
+        if isinstance(error, MicrocosmError) and not problem_at(problems, "population"):
             st.markdown(f":red[{safe(error)}]")
         return
     if not population.columns:

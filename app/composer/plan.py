@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import session
 from app.drafts import Draft
-from app.forms import Problems, model_fields, number_field, safe, several_field, show_problems
+from app.forms import Problems, model_fields, number_field, safe, several_field, show_problems, text_field
 from engine.errors import MicrocosmError
 from engine.loading import parse_study, scenario_info
 from engine.runs import Estimate, estimate_study
@@ -19,6 +19,7 @@ def show_plan(draft: Draft, problems: Problems, study: Study | None) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         _numbers(draft, problems, info.unit)
+        _stop(draft, problems)
         with st.expander("What is recorded", icon=":material/database:"):
             model_fields(RecordSpec, "record", draft, problems, per_row=2)
         _seeds(draft, problems)
@@ -38,6 +39,22 @@ def _numbers(draft: Draft, problems: Problems, unit: str) -> None:
         with cell:
             number_field(draft, key, safe(label), draft.get(key), whole=True, help=help_)
             show_problems(problems, key)
+
+
+def _stop(draft: Draft, problems: Problems) -> None:
+    text_field(
+        draft,
+        "stop_when",
+        "Stop early as soon as",
+        placeholder="infected_share == 0",
+        help="A condition on measures and `step`; the run ends after the first step at which it holds. `stop_when`",
+    )
+    show_problems(problems, "stop_when")
+    arms = draft.get("arms") or []
+    if arms:
+        names = ", ".join(str(arm.get("name", "")) for arm in arms if isinstance(arm, dict))
+        st.caption(f"This study names arms to compare: {safe(names)}. They stand in the file below.")
+        show_problems(problems, "arms")
 
 
 def _seeds(draft: Draft, problems: Problems) -> None:

@@ -14,9 +14,10 @@ from scipy.sparse import csgraph
 
 from app import session
 from app.composer.people import seed_of
-from app.drafts import Draft
+from app.drafts import Draft, problem_at
 from app.figures import PLOT_OPTIONS, plot_degrees, plot_network
-from app.forms import Problems, choice_field, model_fields, safe, show_problems, text_field
+from app.forms import Problems, choice_field, model_fields, safe, show_problems, switch_field, text_field
+from app.frames import spread_ring
 from engine import registry
 from engine.errors import MicrocosmError
 from engine.loading import scenario_info
@@ -68,7 +69,7 @@ def show_ties(draft: Draft, problems: Problems) -> None:
         if len(prefixes) > 1:
             names = [str(draft.get(f"{prefix}.name") or f"layer {i + 1}") for i, prefix in enumerate(prefixes)]
             chosen = names.index(st.selectbox("Show", names, key="preview_layer"))
-        _preview(draft, prefixes[chosen])
+        _preview(draft, prefixes[chosen], problems)
 
 
 def layer_prefixes(draft: Draft) -> list[str]:
@@ -102,6 +103,13 @@ def _generator(draft: Draft, prefix: str, problems: Problems) -> None:
         generator = registry.networks.get(kind)
         st.caption(safe(generator.help))
         model_fields(generator.params, prefix, draft, problems, per_row=2)
+        switch_field(
+            draft,
+            f"{prefix}.shuffle",
+            "Shuffle the ties (a null control)",
+            help=f"Everyone keeps the number of ties, and nothing else of the network is kept. `{prefix}.shuffle`",
+        )
+        show_problems(problems, f"{prefix}.shuffle")
 
 
 def _add_layer(draft: Draft) -> None:
@@ -115,7 +123,7 @@ def _drop_layer(draft: Draft, place: int) -> None:
     draft.put("network", layers[0] if len(layers) == 1 else {"layers": layers})
 
 
-def _preview(draft: Draft, prefix: str) -> None:
+def _preview(draft: Draft, prefix: str, problems: Problems) -> None:
     scenario = scenario_info(str(draft.get("scenario")))
     size = draft.get("population.size") or scenario.defaults.get("population", {}).get("size") or 100
     if not isinstance(size, int) or size < 1:
@@ -125,7 +133,7 @@ def _preview(draft: Draft, prefix: str) -> None:
         found = preview_network(json.dumps(table, default=str), min(size, PREVIEW_AGENTS), seed_of(draft))
     except (MicrocosmError, ValidationError, ValueError, TypeError) as error:
         st.caption("The picture appears when the settings on the left hold together.")
-        if isinstance(error, MicrocosmError):
+        if isinstance(error, MicrocosmError) and not problem_at(problems, prefix):
             st.markdown(f":red[{safe(error)}]")
         return
     _figures(found, size)
@@ -166,14 +174,14 @@ def _figures(found: dict[str, Any], size: int) -> None:
 def preview_network(table: str, n: int, seed: int) -> dict[str, Any]:
     """Build one layer for n agents and return its layout, degrees and figures."""
     held = json.loads(table)
-    name, kind = held.pop("name", "ties"), held.pop("kind", "complete")
+    name, kind, shuffle = held.pop("name", "ties"), held.pop("kind", "complete"), held.pop("shuffle", False)
     registry.discover()
-    graph = build_network([LayerSpec(name=name, kind=kind, params=held)], n, seed).layer()
+    graph = build_network([LayerSpec(name=name, kind=kind, shuffle=shuffle, params=held)], n, seed).layer()
     ids, xy, ties = layout_nodes(graph, seed, 2000)
     components, clustering = (1, 1.0 if graph.n > 2 else None) if graph.complete else graph_figures(graph)
     return {
         "n": len(ids),
-        "xy": xy,
+        "xy": spread_ring(xy),
         "ties": ties.astype(np.int64),
         "degrees": graph.degree(),
         "n_ties": int(graph.n_ties),

@@ -26,7 +26,7 @@ PARTS = {
     "network": ("Network", ("network",)),
     "deciders": ("Who decides", ("decisions", "model")),
     "changes": ("Interventions", ("interventions",)),
-    "plan": ("Plan", ("steps", "seed", "seeds", "replicates", "redraw", "record")),
+    "plan": ("Plan", ("steps", "stop_when", "seed", "seeds", "replicates", "redraw", "record", "arms")),
 }
 DRAW: dict[str, Callable[[Draft, Problems], None]] = {
     "question": show_question,
@@ -132,18 +132,21 @@ def _parts(problems: Problems) -> str:
         mark = ":material/error: " if part in wrong else ""
         return f"{mark}{number}\\. {PARTS[part][0]}"
 
+    wanted = session.address("part")
     chosen = st.segmented_control(
         "Part",
         list(PARTS),
-        default="question" if session.value_of("part") is None else None,
+        default=None if session.value_of("part") else (wanted if wanted in PARTS else "question"),
         format_func=words,
         key="part",
         label_visibility="collapsed",
         required=True,
         width="stretch",
-        bind="query-params",
     )
-    return chosen if chosen in PARTS else "question"
+    part = chosen if chosen in PARTS else "question"
+    if wanted != part:
+        session.set_address(part=part)
+    return part
 
 
 def _general_problems(problems: Problems) -> None:

@@ -125,17 +125,12 @@ def _measures(runs: list[RunInfo], scenario: ScenarioInfo) -> None:
         }
         figure = plot_measures(series, unit=scenario.unit, dark=dark, event_steps=_interventions(runs[0]))
     st.plotly_chart(figure, key="measures_chart", config=PLOT_OPTIONS, alt=f"{', '.join(shown)} by {scenario.unit}")
-    known = {measure.name: measure for measure in scenario.measures}
-    for name in shown:
-        if name in known:
-            st.caption(safe(f"{name}: {known[name].help} Source: {known[name].source}."))
-    st.caption(
-        safe(
-            RUNS_NOTICE
-            if len(runs) > 1
-            else "One run is one draw: add replicates in the plan to see how much they differ."
-        )
-    )
+    single = "One run is one draw: add replicates in the plan to see how much they differ."
+    st.caption(safe(RUNS_NOTICE if len(runs) > 1 else single))
+    with st.expander("What they mean", icon=":material/menu_book:"):
+        for measure in scenario.measures:
+            if measure.name in shown:
+                st.text(f"{measure.name}: {measure.help} Source: {measure.source}.")
     table = pl.concat(
         [frame.with_columns(pl.lit(run).alias("run")) for run, frame in frames.items()], how="diagonal_relaxed"
     ).select("run", "step", *names)

@@ -170,7 +170,7 @@ def _side(info: RunInfo, scenario: ScenarioInfo, active: bool) -> None:
     chosen = st.segmented_control(
         "Shown beside the picture",
         ["Measures", "Messages", "Events", "Agent"],
-        default=None if session.value_of("side") else "Measures",
+        default=None if session.value_of("side") else ("Agent" if session.address("agent") else "Measures"),
         key="side",
         label_visibility="collapsed",
         required=True,
@@ -195,12 +195,12 @@ def _measures(run_id: str, scenario_name: str) -> None:
         st.caption("The measures appear with the first step.")
         return
     groups = measure_groups(scenario, names)
-    height = 440 if len(groups) == 1 else max(180, (SIDE_HEIGHT - 20) // min(len(groups), 3))
-    with st.container(height=SIDE_HEIGHT, border=False):
+    height = 440 if len(groups) == 1 else (SIDE_HEIGHT - 24) // min(len(groups), 3)
+    with st.container(height=SIDE_HEIGHT, border=False, gap=None):
         for label, members in groups:
             st.echarts_chart(
                 ticking_lines(frame.select("step", *members), members, unit=scenario.unit, dark=session.is_dark()),
-                height=height - 16,
+                height=height,
                 key=f"ticking_{run_id}_{label}",
                 alt=f"{label} by {scenario.unit}",
             )

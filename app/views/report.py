@@ -30,7 +30,12 @@ def show() -> None:
         wanted = _choose(runs, current)
     with button:
         build = st.button(
-            "Build", key="build_report", type="primary", icon=":material/description:", disabled=not wanted
+            "Build",
+            key="build_report",
+            type="primary",
+            icon=":material/description:",
+            disabled=not wanted,
+            width="stretch",
         )
     st.caption(
         "Question, study, methods, figures with their n, events, what the results cannot show, and how to "
@@ -43,7 +48,7 @@ def show() -> None:
     if name and path.suffix == ".html" and path.is_file():
         _preview(path)
     else:
-        st.info("Press Build: the preview appears here, and the file can be downloaded.")
+        st.caption("Press Build: the preview appears here, and the file can be downloaded.")
 
 
 def _choose(runs: dict[str, RunInfo], current: str) -> list[str]:
