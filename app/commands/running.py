@@ -187,9 +187,7 @@ def _wait_and_print(folders: Sequence[Path], *, as_json: bool) -> int:
             _print_result(info)
     failed = [info for info in infos if info.status not in {"done", "paused", "waiting"}]
     for info in failed:
-        complain(
-            f"microcosm: run {info.run_id} {info.status} at step {info.step}: {info.message or 'no reason given'}"
-        )
+        complain(f"microcosm: run {info.run_id} {info.status} at step {info.step}: {info.message or 'no reason given'}")
     return 1 if failed else 0
 
 

@@ -99,6 +99,11 @@ class StudyPart:
         """Seeds of the dynamics of the counted runs, in words."""
         return describe_seeds([self.study.seed_of("dynamics", row.info.replicate) for row in self.counted])
 
+    def same_people(self, other: StudyPart) -> bool:
+        """Tell whether both studies draw the same people with the same seed."""
+        mine, theirs = self.study, other.study
+        return mine.population == theirs.population and mine.seed_of("population") == theirs.seed_of("population")
+
     @property
     def n_agents(self) -> int:
         """Number of agents of the first counted run."""

@@ -19,11 +19,11 @@ from engine.reports.contents import StudyPart, gather_studies
 from engine.reports.figures import draw_bars
 from engine.reports.language import read_language
 from engine.reports.methods import list_phases, write_methods
+from engine.reports.result_tables import tabulate_contrasts, tabulate_final, tabulate_measures
 from engine.reports.results import draw_results
 from engine.reports.study_section import (
     show,
     tabulate_decisions,
-    tabulate_final,
     tabulate_interventions,
     tabulate_knobs,
     tabulate_layers,
@@ -57,7 +57,9 @@ def render_report(folders: Sequence[Path]) -> str:
         methods={part.hash: write_methods(part) for part in parts},
         phases=list_phases(),
         figures=[{"block": figure, "svg": Markup(figure.svg)} for figure in draw_results(parts)],
-        final=tabulate_final(list(parts)),
+        final=tabulate_final(parts),
+        measures=tabulate_measures(parts),
+        contrasts=tabulate_contrasts(parts),
         language=[{"part": part, "bars": _draw_answers(number, part)} for number, part in enumerate(language)],
         validity=assess_validity(parts, language),
         limits=list_limits(parts, language),

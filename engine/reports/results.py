@@ -42,17 +42,29 @@ def draw_results(parts: Sequence[StudyPart]) -> list[FigureBlock]:
 
 
 def caption_of(parts: Sequence[StudyPart], *, band: str) -> str:
-    """Return what every caption says: agents, runs, seeds, the band, and what the model is."""
+    """Return what every caption over runs says: agents, runs, seeds, the band, and what the model is."""
     told = []
     for part in parts:
-        runs = len(part.counted)
+        s = "s" if len(part.counted) != 1 else ""
         name = f"{part.label}: " if len(parts) > 1 else ""
-        told.append(
-            f"{name}{part.n_agents:,} agents, {runs} run{'s' if runs != 1 else ''}, "
-            f"seed{'s' if runs != 1 else ''} {part.seeds}"
-        )
-    notes = {model_note(row.record.get("model") or {}) for part in parts for row in part.counted[:1]} - {""}
-    return " ".join(["; ".join(told) + ".", band, *sorted(notes)]).strip()
+        told.append(f"{name}{part.n_agents:,} agents, {len(part.counted)} run{s}, seed{s} {part.seeds}")
+    return _join(["; ".join(told) + ".", band, *_model_notes(parts)])
+
+
+def caption_of_first(part: StudyPart, remark: str = "") -> str:
+    """Return what the caption of a figure from the first run alone says."""
+    info = part.counted[0].info
+    seed = part.study.seed_of("dynamics", info.replicate)
+    told = f"{part.n_agents:,} agents, 1 run ({info.run_id}), seed {seed}; one run has no band."
+    return _join([told, remark, *_model_notes([part])])
+
+
+def _model_notes(parts: Sequence[StudyPart]) -> list[str]:
+    return sorted({model_note(row.record.get("model") or {}) for part in parts for row in part.counted[:1]})
+
+
+def _join(sentences: Sequence[str]) -> str:
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def describe_band(results: Sequence[Result]) -> str:
@@ -135,12 +147,11 @@ def _draw_decisions(name: str, part: StudyPart, prefix: str) -> list[FigureBlock
             ]
             label, low, high = "share of answers", 0.0, 1.0
         policy = part.study.decisions[decision.name].policy if decision.name in part.study.decisions else "rule"
-        one = f"First run only ({part.counted[0].info.run_id}); one run has no band. Decided by: {policy}."
         figures.append(
             FigureBlock(
                 f"{prefix}decision {decision.name}",
                 draw_lines(f"{name}-{number}", lines, x_label="step", y_label=label, low=low, high=high),
-                f"“{decision.question}” " + caption_of([part], band=one),
+                f"“{decision.question}” " + caption_of_first(part, f"Decided by: {policy}."),
                 f"Answers to the decision {decision.name} over steps.",
             )
         )
@@ -179,12 +190,11 @@ def _draw_states(name: str, part: StudyPart, prefix: str) -> list[FigureBlock]:
     svg = draw_distributions(
         name, groups, labels, x_label=f"{part.info.display}{unit}", as_bars=column.kind in {"category", "boolean"}
     )
-    one = f"First run only ({part.counted[0].info.run_id}); one run has no band."
     return [
         FigureBlock(
             f"{prefix}{part.info.display} at the start and at the end",
             svg,
-            f"{column.help} " + caption_of([part], band=one),
+            _join([column.help, caption_of_first(part)]),
             f"Distribution of {part.info.display} at step {steps[0]} and at step {last}.",
         )
     ]

@@ -5,11 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from engine.contract import ScenarioInfo
 from engine.decision import Integers
-from engine.reports.contents import StudyPart
 from engine.spec import InterventionSpec, Sample, Study, Top, Whom
 from engine.store import query
 
@@ -174,32 +171,6 @@ def describe_effect(spec: InterventionSpec) -> str:
     return spec.do.effect + (
         f" ({', '.join(f'{name} = {show(value)}' for name, value in rest.items())})" if rest else ""
     )
-
-
-def tabulate_final(parts: list[StudyPart]) -> Rows:
-    """Return one row per study and measure: last value, band over runs, range over runs."""
-    rows = []
-    for part in parts:
-        for result in part.results:
-            final, values = result.final, result.stack.final
-            finite = values[np.isfinite(values)]
-            rows.append(
-                {
-                    "study": part.label,
-                    "measure": result.stack.label,
-                    "unit": result.measure.unit if result.measure else "",
-                    "mean": show(float(final.mean[0])),
-                    "band": f"{show(float(final.low[0]))} to {show(float(final.high[0]))}"
-                    if result.has_band
-                    else "none",
-                    "error": show(float(finite.std(ddof=1)) / finite.size**0.5) if result.has_band else "none",
-                    "range": f"{show(float(finite.min()))} to {show(float(finite.max()))}" if finite.size > 1 else "",
-                    "n_runs": int(final.n_runs[0]),
-                    "help": result.measure.help if result.measure else "",
-                    "source": result.measure.source if result.measure else "",
-                }
-            )
-    return rows
 
 
 def show(value: Any) -> str:

@@ -131,6 +131,31 @@ def test_ci_runs_the_readme_test_command():
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 
+def test_ci_works_on_a_fresh_copy_and_ends_with_pytest(tmp_path):
+    """Stand-ins for python3, chromium and the compiler tell what the script asks of them."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    python = """#!/bin/sh
+[ "$1" = "-c" ] && exit 0
+mkdir -p .venv/bin
+printf '#!/bin/sh\\necho "$CMAKE_ARGS $@"' > .venv/bin/pip
+printf '#!/bin/sh\\npwd; ls; echo "1 passed in 0.01s"' > .venv/bin/pytest
+chmod +x .venv/bin/pip .venv/bin/pytest
+"""
+    for name, text in {"python3": python, "chromium": "#!/bin/sh\n", "c++": "#!/bin/sh\n"}.items():
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    environment = {"PATH": f"{tools}:/usr/bin:/bin", "TMPDIR": str(tmp_path)}
+    result = subprocess.run([str(ROOT / ".ci" / "run")], capture_output=True, text=True, env=environment, timeout=60)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "-DLLAVA_BUILD=OFF install -e .[dev]"
+    assert Path(lines[1]).parent == tmp_path
+    assert {"pyproject.toml", "engine", "tests", "README.md"} <= set(lines)
+    assert lines[-1] == "1 passed in 0.01s"
+    assert [path.name for path in tmp_path.iterdir()] == ["tools"]
+
+
 def test_install_without_model_names_every_other_dependency():
     line = next(block for block in blocks("README.md", "sh") if "--no-deps" in block)
     listed = set(line.split("pip install")[-1].split())

@@ -10,9 +10,10 @@ from engine import load_study
 from engine.analysis import read_run_table, stack_measures
 from engine.errors import ReportError, RunNotFound
 from engine.reports import render_report, write_report
-from engine.reports.contents import describe_seeds, merge_events, spread
+from engine.reports.contents import describe_seeds, gather_studies, merge_events, spread
 from engine.reports.language import NOT_PEOPLE, RANDOM_WEIGHTS, STEREOTYPE
 from engine.reports.methods import list_phases
+from engine.reports.result_tables import tabulate_contrasts
 from engine.runs import cancel_run, create_run, create_runs, open_workspace, read_info
 from engine.runs.execution import Worker, execute_run
 from engine.store import read_measures
@@ -134,7 +135,9 @@ def test_every_figure_says_agents_runs_seeds_and_band(opinions_page):
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", opinions_page, flags=re.S)
     assert len(captions) >= 5
     for caption in captions:
-        assert "60 agents, 3 runs, seeds 11 to 13" in caption
+        assert re.search(
+            r"60 agents, (3 runs, seeds 11 to 13|1 run \([0-9a-f]{8}-bounded_confidence\), seed 11)", caption
+        )
         assert "band" in caption
     assert "95% bootstrap interval of that mean over runs" in captions[0]
     assert "With so few runs the interval is too narrow." in captions[0]
@@ -188,6 +191,17 @@ def test_studies_side_by_side(workspace, opinions):
     page = Page(render_report([*opinions, *other]))
     assert "Nobody pushes: 60 agents, 2 runs, seeds 11, 12" in page.text
     assert page.ids.count("results") == 1
+    assert "The same as in" in page.text
+
+
+def test_paired_differences_of_studies(workspace, opinions):
+    other = execute(workspace, {**OPINIONS, "title": "No ties rewired", "network": {"kind": "ring", "k": 6}})
+    contrasts = {row["measure"]: row for row in tabulate_contrasts(gather_studies([*opinions, *other[:2]]))}
+    tables = [read_run_table(folders)["polarization"].to_list() for folders in (opinions, other)]
+    expected = sum(b - a for a, b in zip(*tables, strict=True) if tables[1].index(b) < 2) / 2
+    assert contrasts["polarization"]["n_pairs"] == 2
+    assert float(contrasts["polarization"]["difference"]) == pytest.approx(expected, rel=1e-3)
+    assert tabulate_contrasts(gather_studies([*opinions, other[2]])) == []
 
 
 def test_language_results_carry_their_sentences(fishery):
