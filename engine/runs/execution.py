@@ -141,6 +141,7 @@ class Execution:
         rewind(self.catalog, start.step if start else -1)
         self._warm_up(study)
         self._say(phase="setting up")
+        self.injections.wait([request for request in self.catalog.requests() if request.verb == INJECT])
         model = self.worker.model(study, self.folder)
         model.announce = lambda phase: self._say(phase=phase, model=model.describe())
         base = self.known.get("base")

@@ -52,7 +52,8 @@ class Injections:
 
     def wait(self, requests: Sequence[Request]) -> None:
         """Let requests act at the next step boundary."""
-        self._waiting += requests
+        known = {request.id for request in self._waiting}
+        self._waiting += [request for request in requests if request.id not in known]
 
     def __call__(self, at: int) -> list[InterventionSpec]:
         """Return the interventions that were injected on the state at step `at`: journalled ones, then new ones."""

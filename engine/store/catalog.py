@@ -117,18 +117,14 @@ class Catalog:
                     self._connection.executescript(_TABLES)
                     self._connection.execute(f"pragma user_version={FORMAT}")
                 self._connection.execute("pragma synchronous=full")
-            self._check_format(path)
-        except BaseException:
+                found = self._connection.execute("pragma user_version").fetchall()[0][0]
+            if found != FORMAT:
+                raise RunError(f"{path} has format {found}; this version reads format {FORMAT}")
+        except BaseException as error:
             self._connection.close()
+            if isinstance(error, sqlite3.DatabaseError):
+                raise RunError(f"{path} cannot be read as a catalog: {error}") from error
             raise
-
-    def _check_format(self, path: Path) -> None:
-        try:
-            found = self._connection.execute("pragma user_version").fetchall()[0][0]
-        except sqlite3.DatabaseError as error:
-            raise RunError(f"{path} cannot be read as a catalog: {error}") from error
-        if found != FORMAT:
-            raise RunError(f"{path} has format {found}; this version reads format {FORMAT}")
 
     def __enter__(self) -> Catalog:
         return self
