@@ -20,6 +20,7 @@ from engine.spec import ModelSpec
 POCKET, SCRIPTED = "pocket", "scripted"
 SPARE_BYTES = 64 * 2**20  # room for activations and the program itself, beside weights and context
 CHECKED_CONTEXT = 4096  # tokens of context that the memory check counts when the study names none
+MOST_PARTS = 999  # files of one split model
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -82,8 +83,32 @@ def _check_header(spec: ModelSpec, path: Path) -> Header:
     if kind != "model" or header.architecture in ("clip", ""):
         what = header.architecture or "no architecture"
         raise ModelError(f"{path} is not a language model but '{kind}' ({what}); choose the GGUF file of a whole model")
+    for part in find_parts(path, header):
+        more = read_header(part)
+        header.tensor_bytes += more.tensor_bytes
+        header.n_params += more.n_params
     _check_memory(spec, path, header)
     return header
+
+
+def find_parts(path: Path, header: Header) -> list[Path]:
+    """Return the other files of a model that is split over several, none for a usual one.
+
+    Raises:
+        ModelError: a part other than the first was named, or a part is missing.
+    """
+    n_parts = header.metadata.get("split.count", 0)
+    if not isinstance(n_parts, int) or not 1 < n_parts <= MOST_PARTS:
+        return []
+    ending = f"-00001-of-{n_parts:05d}.gguf"
+    if not path.name.endswith(ending):
+        raise ModelError(f"{path.name} is one of {n_parts} parts of a model; name the first, which ends in {ending}")
+    stem = path.name.removesuffix(ending)
+    parts = [path.with_name(f"{stem}-{number:05d}-of-{n_parts:05d}.gguf") for number in range(2, n_parts + 1)]
+    missing = [part.name for part in parts if not part.is_file()]
+    if missing:
+        raise ModelError(f"the model {path.name} lacks {', '.join(missing[:3])}; put all {n_parts} parts in one folder")
+    return parts
 
 
 def _check_memory(spec: ModelSpec, path: Path, header: Header) -> None:

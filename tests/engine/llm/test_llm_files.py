@@ -106,6 +106,25 @@ def test_an_adapter_is_no_language_model(tmp_path):
     assert "is not a language model but 'adapter'" in refusal(path)
 
 
+def test_a_split_model_needs_all_its_parts(tmp_path):
+    names = [f"big-0000{number}-of-00002.gguf" for number in (1, 2)]
+    for number, name in enumerate(names):
+        writer = gguf.GGUFWriter(str(tmp_path / name), "llama")
+        writer.add_uint16("split.no", number)
+        writer.add_uint16("split.count", 2)
+        writer.add_tensor(f"part.{number}", np.zeros((4, 32), np.float32))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    assert check_model(ModelSpec(file=str(tmp_path / names[0]))) == tmp_path / names[0]
+    assert "name the first" in refusal(tmp_path / names[1])
+    (tmp_path / names[1]).write_bytes((tmp_path / names[1]).read_bytes()[:-64])
+    assert "is truncated" in refusal(tmp_path / names[0])
+    (tmp_path / names[1]).unlink()
+    assert f"lacks {names[1]}" in refusal(tmp_path / names[0])
+
+
 def test_a_model_too_large_for_the_memory_is_refused(monkeypatch, tiny_path):
     monkeypatch.setattr(models, "available_memory", lambda: 50 * 2**20)
     text = refusal(tiny_path)
