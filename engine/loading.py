@@ -22,6 +22,7 @@ from typing import Any
 import tomli_w
 
 from engine import registry
+from engine.arms import apply_arm, check_arms
 from engine.errors import Problem, StudyError
 from engine.problems import Findings, TooLarge, plain, shown, unknown
 from engine.spec import InterventionSpec, Study
@@ -252,10 +253,35 @@ def _build(given: Mapping[str, Any], overrides: Sequence[str], file: str, person
     for parts, value in changes:
         if parts != ("scenario",):
             override(complete, parts, value, tables, findings)
+    arms = complete.pop("arms", None)
     study = check_tables(complete, info, findings, personas)
+    checked = check_arms(arms, complete, info, findings, personas)
     if findings.problems:
         raise StudyError(findings.problems)
-    return study
+    return study.model_copy(update={"arms": checked})
+
+
+def expand_arms(study: Study, personas: Path | None = None) -> list[tuple[str, Study]]:
+    """Return (name, study) of each arm, studies without arms; a study that has none alone, under an empty name.
+
+    Args:
+        study: A checked study.
+        personas: The user's own personas folder.
+
+    Raises:
+        StudyError: an arm does not fit this version's scenarios.
+    """
+    if not study.arms:
+        return [("", study)]
+    registry.discover()
+    info, findings = _find_scenario(study.scenario, Findings()), Findings()
+    tables = complete_tables(study_tables(study.model_copy(update={"arms": ()})), info, findings)
+    expanded = []
+    for arm in study.arms:
+        expanded.append((arm.name, check_tables(apply_arm(tables, arm, findings), info, findings, personas)))
+    if findings.problems:
+        raise StudyError(findings.problems)
+    return expanded
 
 
 def _find_scenario(name: Any, findings: Findings) -> Any:
@@ -277,16 +303,33 @@ def study_tables(study: Study) -> dict[str, Any]:
     head = {key: full[key] for key in ("format", "title", "question", "scenario", "seed", "steps", "replicates")}
     if not head["question"]:
         del head["question"]
+    head |= {"stop_when": full["stop_when"]} if full["stop_when"] else {}
     tables = head | {key: full[key] for key in ("redraw", "seeds") if full[key]}
     population = full["population"]
     if not population["columns"] and {"recipe", "personas"} & population.keys():
         del population["columns"]
-    layers = [{"name": layer["name"], "kind": layer["kind"], **layer["params"]} for layer in full["layers"]]
+    layers = [_layer_table(layer) for layer in full["layers"]]
     network = layers[0] if len(layers) == 1 else {"layers": layers}
     tables |= {"params": full["params"], "population": population, "network": network}
     tables |= {key: full[key] for key in ("decisions",) if full[key]} | {"model": full["model"]}
-    interventions = [{k: v for k, v in table.items() if k != "whom" or v} for table in full["interventions"]]
-    return tables | ({"interventions": interventions} if interventions else {}) | {"record": full["record"]}
+    interventions = [_intervention_table(table) for table in full["interventions"]]
+    tables |= ({"interventions": interventions} if interventions else {}) | {"record": full["record"]}
+    return tables | ({"arms": [_arm_table(arm) for arm in full["arms"]]} if full["arms"] else {})
+
+
+def _layer_table(layer: Mapping[str, Any]) -> dict[str, Any]:
+    shuffle = {"shuffle": True} if layer["shuffle"] else {}
+    return {"name": layer["name"], "kind": layer["kind"], **shuffle, **layer["params"]}
+
+
+def _intervention_table(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key != "whom" or value}
+
+
+def _arm_table(arm: Mapping[str, Any]) -> dict[str, Any]:
+    added = [_intervention_table(table) for table in arm["interventions"]]
+    table = {"name": arm["name"], "set": arm["set"], "interventions": added}
+    return {key: value for key, value in table.items() if value}
 
 
 def dump_study(study: Study) -> str:
@@ -297,6 +340,8 @@ def dump_study(study: Study) -> str:
     for key, value in tables.items():
         if key == "interventions":
             lines += [line for table in value for line in ["", "[[interventions]]", *_pairs(table)]]
+        elif key == "arms":
+            lines += [line for arm in value for line in _arm_lines(arm)]
         elif key == "network" and "layers" in value:
             lines += [line for layer in value["layers"] for line in ["", "[[network.layers]]", *_pairs(layer)]]
         elif isinstance(value, dict):
@@ -326,6 +371,12 @@ def _section(header: str, table: Mapping[str, Any]) -> list[str]:
     inner = {key: value for key, value in table.items() if isinstance(value, dict)}
     lines = ["", f"[{header}]", *_pairs(own)] if own or not inner else []
     return lines + [line for key, value in inner.items() for line in _section(f"{header}.{_key(key)}", value)]
+
+
+def _arm_lines(arm: Mapping[str, Any]) -> list[str]:
+    own = {key: value for key, value in arm.items() if key != "interventions"}
+    added = [["", "[[arms.interventions]]", *_pairs(table)] for table in arm.get("interventions", [])]
+    return ["", "[[arms]]", *_pairs(own), *(line for lines in added for line in lines)]
 
 
 def _pairs(table: Mapping[str, Any]) -> list[str]:

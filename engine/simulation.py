@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from engine import registry
 from engine.contract import ScenarioInfo
 from engine.decision import IntArray
+from engine.expressions import parse_expression
 from engine.interventions import intervene, intervene_all
 from engine.llm import LanguageModel, load_model
 from engine.network import build_network
@@ -38,7 +39,7 @@ class StepRecord:
         decisions, situations, texts, messages, events, ties: As in the tables of the same names.
         entered: Ids of agents that entered in this step.
         digest: The digest chain up to this step, hexadecimal.
-        stopped: Why the run ends here, or None.
+        stopped: Why the run ends here (the scenario's reason, or the study's `stop_when`), or None.
     """
 
     step: int
@@ -103,13 +104,13 @@ def simulate(
     models_folder: Path | None = None,
     personas: Path | None = None,
 ) -> Iterator[StepRecord]:
-    """Yield one record per step: step 0 (the initial state), then 1, 2, ... until the last or the scenario stops.
+    """Yield one record per step: step 0 (the initial state), then 1, 2, ... until the last or a reason to stop.
 
     Phases of the step from t to t + 1:
 
     1. Control requests, injections, scheduled interventions, triggers on the measures at t; all on the state at t.
     2. `scenario.step`.
-    3. Measures.
+    3. Measures, and `stop_when` on them.
     4. Record: what changed, the digest's next link.
     5. Commit if due (the caller, while the generator rests).
     6. Live frame (likewise).
@@ -140,15 +141,15 @@ def simulate(
     )
     scenario = world.info.build()
     link = digest or FIRST_LINK
-    before = _Before(world)
+    before, ending = _Before(world), _Ending(study, world.info)
     if state is None:
         scenario.setup(world)
-        yield (record := _record(world, before, link))
+        yield (record := _record(world, before, link, ending))
         link = record.digest
     else:
         world.set_state(state)
         before = _Before(world, known=True)
-    while world.step < study.steps and world.stopped is None:
+    while world.step < study.steps and ending.reason(world) is None:
         at = world.step
         world.begin_step()
         if control is not None:
@@ -157,7 +158,7 @@ def simulate(
         intervene_all(world, study.interventions, at)
         intervene_all(world, [InterventionSpec(**spec) for spec in world.injected], at)
         scenario.step(world)
-        yield (record := _record(world, before, link))
+        yield (record := _record(world, before, link, ending))
         link = record.digest
 
 
@@ -193,11 +194,33 @@ class _Before:
         return rows
 
 
-def _record(world: World, before: _Before, link: str) -> StepRecord:
+class _Ending:
+    """Judges after each step whether the run is over, other than by its number of steps."""
+
+    def __init__(self, study: Study, info: ScenarioInfo) -> None:
+        self._names = {measure.name: "number" for measure in info.measures} | {"step": "number"}
+        text = study.stop_when
+        self._condition = parse_expression(text, self._names, noun=f"measure of {info.name}") if text else None
+
+    def reason(self, world: World) -> str | None:
+        """Return why the run ends after the world's step, or None; `stop_when` is not asked of the initial state.
+
+        The answer follows from the world's measures alone, so that a resumed run and a fork under another condition
+        come to their own.
+        """
+        if world.stopped is not None or self._condition is None or world.step == 0:
+            return world.stopped
+        values = {name: world.measured.get((name, ""), float("nan")) for name in self._names}
+        holds = self._condition.evaluate(values | {"step": float(world.step)})
+        return f"stop_when = {self._condition.text} holds" if holds else None
+
+
+def _record(world: World, before: _Before, link: str, ending: _Ending) -> StepRecord:
     study = world.study
     world.check_states()
     measures = world.measure()
-    last = world.step == study.steps or world.stopped is not None
+    stopped = ending.reason(world)
+    last = world.step == study.steps or stopped is not None
     recorded = world.step % study.record.every == 0 or last
     changed: IntArray | None = np.empty(0, np.int64)
     if recorded and study.record.states != "none":
@@ -219,7 +242,7 @@ def _record(world: World, before: _Before, link: str) -> StepRecord:
         ties=traces.ties,
         entered=np.concatenate([np.empty(0, np.int64), *traces.entered]).astype(np.int64),
         digest=world.digest(link),
-        stopped=world.stopped,
+        stopped=stopped,
     )
 
 

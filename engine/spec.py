@@ -36,10 +36,15 @@ class PopulationSpec(Part):
 
 
 class LayerSpec(Part):
-    """One layer of ties: the kind of network and its generator's parameters."""
+    """One layer of ties: the kind of network and its generator's parameters.
+
+    With `shuffle`, the ties are shuffled once they are built: everyone keeps the number of ties, and nothing else of
+    the network is kept (a null control).
+    """
 
     name: str = "ties"
     kind: str = "complete"
+    shuffle: bool = False
     params: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -114,6 +119,20 @@ class InterventionSpec(Part):
     do: Do
 
 
+class ArmSpec(Part):
+    """One arm of an experiment: what differs from the study.
+
+    Attributes:
+        name: Name in tables and figures.
+        set: New values by dotted key of the study file, as with `--set`, for example {"params.epsilon": 0.1}.
+        interventions: Added to the study's own.
+    """
+
+    name: str = Field(min_length=1, max_length=60)
+    set: dict[str, Any] = Field(default_factory=dict)
+    interventions: tuple[InterventionSpec, ...] = ()
+
+
 class RecordSpec(Part):
     """What a run keeps.
 
@@ -134,6 +153,10 @@ class Study(Part):
     """A scenario with everything chosen.
 
     `params` holds plain values; `engine.loading` has checked them against the scenario's knobs.
+
+    Attributes:
+        stop_when: Condition on measures and `step`; a run ends after the first step at which it holds. Empty for none.
+        arms: Variants of the study that an experiment compares; none, or two and more.
     """
 
     format: Literal[1] = 1
@@ -145,12 +168,14 @@ class Study(Part):
     redraw: tuple[Literal["population", "network"], ...] = ()
     steps: int = Field(100, ge=1, le=10_000_000)
     replicates: int = Field(1, ge=1, le=100_000)
+    stop_when: str = ""
     params: dict[str, Any] = Field(default_factory=dict)
     population: PopulationSpec = PopulationSpec()
     layers: tuple[LayerSpec, ...] = (LayerSpec(),)
     decisions: dict[str, DecisionSpec] = Field(default_factory=dict)
     model: ModelSpec = ModelSpec()
     interventions: tuple[InterventionSpec, ...] = ()
+    arms: tuple[ArmSpec, ...] = ()
     record: RecordSpec = RecordSpec()
 
     def seed_of(self, part: Literal["population", "network", "dynamics"], replicate: int = 0) -> int:

@@ -109,6 +109,8 @@ def override(
         findings.overridden.add(parts)
         return
     place: tuple[str | int, ...] = parts
+    if parts[0] == "arms" and len(parts) > 4 and parts[2] == "set":
+        place = (*parts[:3], ".".join(parts[3:]))  # an arm's values stand under dotted keys
     if parts[0] == "network" and parts[1] != "layers" and isinstance(tables.get("network"), dict):
         layers = tables["network"].get("layers")
         if not isinstance(layers, list) or len(layers) != 1:

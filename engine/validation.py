@@ -22,13 +22,13 @@ from engine.problems import Findings, Path, check_shape, shown, unknown
 from engine.spec import InterventionSpec, LayerSpec, PopulationSpec, Study
 
 KEYS = (
-    *("format", "title", "question", "scenario", "seed", "steps", "replicates", "redraw", "seeds", "params"),
-    *("population", "network", "decisions", "model", "interventions", "record"),
+    *("format", "title", "question", "scenario", "seed", "steps", "replicates", "stop_when", "redraw", "seeds"),
+    *("params", "population", "network", "decisions", "model", "interventions", "arms", "record"),
 )
 EXPRESSION_TYPES = {"float": "number", "integer": "number", "boolean": "boolean", "category": "text", "text": "text"}
 # The form of one problem: what is wrong @ key (file).
 _PLACED = re.compile(r"(.*?)(?: @ (\S+))?(?: \(([^()]+\.toml)\))?")
-_CHECKED_APART = ("params", "network", "interventions")
+_CHECKED_APART = ("params", "network", "interventions", "arms")
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ def check_tables(tables: Mapping[str, Any], info: Any, findings: Findings, perso
     known = _Known(info, params, columns, certain, [layer.name for layer in layers], steps)
     if info is not None:
         _check_decisions(study, known, findings)
+        if study.stop_when:
+            _check_measure_condition(study.stop_when, info, ("stop_when",), findings)
     interventions = check_interventions(tables.get("interventions", []), known, findings)
     return study.model_copy(update={"params": values, "layers": layers, "interventions": interventions})
 
@@ -156,7 +158,10 @@ def _check_layers(network: Any, size: int | None, findings: Findings) -> tuple[L
 
 
 def _check_layer(table: Mapping[str, Any], path: Path, size: int | None, findings: Findings, alone: bool) -> LayerSpec:
-    params = {key: value for key, value in table.items() if key not in ("name", "kind")}
+    params = {key: value for key, value in table.items() if key not in ("name", "kind", "shuffle")}
+    shuffle = table.get("shuffle", False)
+    if not isinstance(shuffle, bool):
+        findings.add(f"shuffle = {shown(shuffle)} is not true or false", *path, "shuffle")
     name, kind = table.get("name", "ties" if alone else None), table.get("kind")
     for key, value in (("name", name), ("kind", kind)):
         if value is None:
@@ -178,7 +183,9 @@ def _check_layer(table: Mapping[str, Any], path: Path, size: int | None, finding
             expected_ties(instance, size)
         except NetworkError as error:
             findings.add(str(error), *path)
-    return LayerSpec(name=name, kind=kind, params=values)
+    if shuffle is True and kind == "complete":
+        findings.add("shuffle = true changes nothing where everyone is tied to everyone", *path, "shuffle")
+    return LayerSpec(name=name, kind=kind, shuffle=shuffle is True, params=values)
 
 
 def _check_decisions(study: Study, known: _Known, findings: Findings) -> None:
@@ -247,11 +254,15 @@ def _check_schedule(
     if spec.until is not None and start is not None and spec.until < start:
         findings.add(f"until = {spec.until} lies before the first step {start} at which it could act", *path, "until")
     if spec.when is not None and known.info is not None:
-        names = {measure.name: "number" for measure in known.info.measures} | {"step": "number"}
-        try:
-            parse_expression(spec.when, names, noun=f"measure of {known.info.name}")
-        except ExpressionError as error:
-            findings.add(str(error), *path, "when")
+        _check_measure_condition(spec.when, known.info, (*path, "when"), findings)
+
+
+def _check_measure_condition(text: str, info: Any, path: Path, findings: Findings) -> None:
+    names = {measure.name: "number" for measure in info.measures} | {"step": "number"}
+    try:
+        parse_expression(text, names, noun=f"measure of {info.name}")
+    except ExpressionError as error:
+        findings.add(str(error), *path)
 
 
 def _check_whom(spec: InterventionSpec, known: _Known, path: Path, findings: Findings) -> None:

@@ -22,6 +22,7 @@ LAYERS = (
     ("spec",),
     ("problems",),
     ("study_tables", "validation"),
+    ("arms",),
     ("loading",),
     ("network", "llm", "population"),
     ("measures", "policy"),
@@ -32,6 +33,7 @@ LAYERS = (
     ("store",),
     ("runs",),
     ("analysis",),
+    ("experiment",),
     ("reports",),
 )
 RANK = {name: rank for rank, line in enumerate(LAYERS) for name in line}

@@ -12,6 +12,7 @@ from engine import registry
 from engine.errors import NetworkError
 from engine.network.generators import Generator
 from engine.network.graph import Graph, Network, checked_size
+from engine.network.shuffling import shuffle_graph
 from engine.spec import LayerSpec
 
 
@@ -38,7 +39,8 @@ def build_network(layers: Sequence[LayerSpec], n: int, seed: int, base: Path | N
     built: dict[str, Graph] = {}
     for layer in layers:
         generator, params = _checked(layer)
-        built[layer.name] = generator.build(params, n, seed, f"network/{layer.name}", base)
+        graph = generator.build(params, n, seed, f"network/{layer.name}", base)
+        built[layer.name] = shuffle_graph(graph, seed, f"shuffle/{layer.name}") if layer.shuffle else graph
     return Network(built)
 
 

@@ -202,7 +202,12 @@ def build_configuration(params: Configuration, n: int, seed: int, stream: str, b
     times at most: the swaps make small networks uniform, and large ones hardly need them.
     """
     _configuration_ties(params, n)
-    degrees = _degrees(params, n)
+    return draw_with_degrees(_degrees(params, n), seed, stream)
+
+
+def draw_with_degrees(degrees: NDArray[np.int64], seed: int, stream: str) -> Graph:
+    """Draw a network whose agents have these numbers of ties, shape (n,), which some simple graph has."""
+    n = degrees.size
     if 2 * int(degrees.sum()) > n * (n - 1):
         missing = _with_degrees(n - 1 - degrees, seed, stream)
         return Graph.from_edges(n, *_missing_ties(missing))

@@ -222,6 +222,32 @@ def shuffle_ties(key, n, source, target, swaps):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def shuffle_arrows(key, n, source, target, swaps):  # type: ignore[no-untyped-def]
+    """Try that many random swaps of targets in place between directed ties; in- and out-degrees stay the same.
+
+    Source: as `shuffle_ties`.
+    """
+    table, shift = _table(source.size)
+    for e in range(source.size):
+        _insert(table, shift, np.uint64(source[e]) * np.uint64(n) + np.uint64(target[e]))
+    for attempt in range(swaps):
+        e = int(_draw(key, attempt, 0) * source.size)
+        other = int(_draw(key, attempt, 1) * source.size)
+        u, v, x, y = source[e], target[e], source[other], target[other]
+        if u in (x, y) or v in (x, y):
+            continue
+        first = np.uint64(u) * np.uint64(n) + np.uint64(y)
+        second = np.uint64(x) * np.uint64(n) + np.uint64(v)
+        if _find(table, shift, first) >= 0 or _find(table, shift, second) >= 0:
+            continue
+        _remove(table, shift, np.uint64(u) * np.uint64(n) + np.uint64(v))
+        _remove(table, shift, np.uint64(x) * np.uint64(n) + np.uint64(y))
+        _insert(table, shift, first)
+        _insert(table, shift, second)
+        target[e], target[other] = y, v
+
+
+@njit(cache=True, nogil=True)
 def _draw(key, attempt, lane):  # type: ignore[no-untyped-def]
     return keyed_uniform(key, 0, attempt >> 32, attempt & 0xFFFFFFFF, lane)
 

@@ -102,7 +102,7 @@ def test_the_scenario_fills_what_a_study_leaves_out():
     assert type(study.params["epsilon"]) is float
     assert study.population.size == 100
     assert [layer.model_dump() for layer in study.layers] == [
-        {"name": "talk", "kind": "watts_strogatz", "params": {"k": 4, "p_rewire": 0.1}}
+        {"name": "talk", "kind": "watts_strogatz", "shuffle": False, "params": {"k": 4, "p_rewire": 0.1}}
     ]
     assert study.decisions == {}
     assert load_study(NAME) == study == load_study({"scenario": NAME})
