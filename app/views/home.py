@@ -76,9 +76,9 @@ def show_card(name: str) -> None:
         st.caption(safe(info.promise))
         st.space("stretch")
         with st.container(horizontal=True, gap="xsmall"):
-            if st.button("Play", key=f"play_{name}", icon=":material/play_arrow:", help="Run it with its defaults"):
+            if st.button("Play", key=f"play_{name}", icon=":material/play_arrow:"):
                 play(name)
-            if st.button("Open", key=f"open_{name}", icon=":material/tune:", help="Change it first"):
+            if st.button("Open", key=f"open_{name}", icon=":material/tune:"):
                 open_study(name)
             presets = preset_names(name)
             if presets:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -52,10 +53,10 @@ class Studio:
             if self.process.poll() is not None:
                 break
             try:
-                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
-                connection.request("GET", f"/_stcore/health?token={self.token}")
-                if connection.getresponse().status == 200:
-                    return
+                with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)) as connection:
+                    connection.request("GET", f"/_stcore/health?token={self.token}")
+                    if connection.getresponse().status == 200:
+                        return
             except OSError:
                 pass
             time.sleep(0.25)

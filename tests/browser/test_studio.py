@@ -3,6 +3,7 @@
 import http.client
 import re
 import time
+from contextlib import closing
 
 import pytest
 from playwright.sync_api import expect
@@ -54,7 +55,6 @@ def test_from_home_by_clicks_to_a_report(tabs, tmp_path):
     expect(page.get_by_text(re.compile("Saved as")).first).to_be_visible()
     page.locator(".st-key-run_study button").click()
     page.wait_for_selector(STAGE)
-    page.wait_for_function("Number(document.querySelector('[data-testid]') && 1)")
     first = page.locator(STAGE).get_attribute("data-step")
     expect(page.get_by_text("done", exact=True).first).to_be_visible(timeout=60_000)
     page.reload()
@@ -94,7 +94,7 @@ def test_a_click_on_an_agent_tells_about_it(tabs, studio):
     page = tabs(f"/live?run={folder.name}")
     page.wait_for_selector(STAGE)
     box = page.locator(STAGE).bounding_box()
-    for x in range(20, 100, 4):  # somewhere on this line there is an agent
+    for x in range(8, 114, 3):  # somewhere on this line there is an agent
         page.mouse.click(box["x"] + box["width"] * x / 120, box["y"] + box["height"] / 2)
         page.wait_for_timeout(120)
         if "agent=" in page.url:
@@ -104,17 +104,15 @@ def test_a_click_on_an_agent_tells_about_it(tabs, studio):
 
 def handshake(studio, run_id, headers, query=""):
     """Return the status of a WebSocket handshake."""
-    connection = http.client.HTTPConnection("127.0.0.1", studio.port, timeout=10)
     upgrade = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
     }
-    connection.request("GET", f"/microcosm/live/{run_id}{query}", headers={**upgrade, **headers})
-    answer = connection.getresponse()
-    connection.close()
-    return answer.status
+    with closing(http.client.HTTPConnection("127.0.0.1", studio.port, timeout=10)) as connection:
+        connection.request("GET", f"/microcosm/live/{run_id}{query}", headers={**upgrade, **headers})
+        return connection.getresponse().status
 
 
 def test_sockets_need_token_and_origin(studio):
