@@ -13,7 +13,7 @@ import pytest
 
 from app.cli import main
 from app.progress import describe_rate, describe_run
-from engine.runs import create_run, open_workspace, pause_run, read_info
+from engine.runs import create_run, launch, open_workspace, pause_run, read_info
 from engine.store import read_events, read_measures
 
 RESULT_KEYS = {
@@ -33,6 +33,14 @@ do = { effect = "set", column = "opinion", value = 1.0 }
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
     return tmp_path_factory.mktemp("workspace")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def workers_end():
+    """Wait for the workers of this module, so that none is left when the tests end."""
+    yield
+    for process in launch._started:
+        process.wait(timeout=60)
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ OURS = {"app", "engine", "personas", "scenarios", "assets"}
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    pytest.importorskip("hatchling", reason="building without isolation needs hatchling")
     folder = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=folder)
