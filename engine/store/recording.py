@@ -46,7 +46,7 @@ class Recorder:
         self.rows = 0
         self.dynamic: Dynamic = {}
         self._states: list[tuple[int, Array, bool, dict[str, Array]]] = []
-        self._decisions: list[tuple[int, DecisionBatch]] = []
+        self._decisions: list[tuple[int, int, str, dict[str, Array]]] = []
         self._rows: dict[str, list[tuple[Any, ...]]] = {}
         self._counted: list[pl.DataFrame] = []
         self._arrived: list[pl.DataFrame] = []
@@ -174,19 +174,12 @@ class Recorder:
         if self.decisions == "counts":
             self._counted.append(count_actions(step, batch))
             self.rows += self._counted[-1].height
-            rows = np.flatnonzero(np.isin(batch.agents, self._panel, assume_unique=False))
-            batch = DecisionBatch(
-                batch.decision,
-                batch.turn[rows],
-                batch.agents[rows],
-                batch.actions[rows],
-                batch.p[rows],
-                batch.situations[rows],
-                batch.policy[rows],
-            )
-        self._decisions.append((step, batch))
-        self._n_decision_rows += batch.agents.size
-        self.rows += batch.agents.size
+            rows = np.flatnonzero(np.isin(batch.agents, self._panel))
+        else:
+            rows = np.arange(batch.agents.size)
+        self._decisions.append((step, rows.size, batch.decision, decision_columns(batch, rows)))
+        self._n_decision_rows += rows.size
+        self.rows += rows.size
 
     def _add_situation(self, step: int, situation: Situation) -> None:
         pieces = [self._add_text(step, text) for text in (situation.prefix, situation.suffix)]
@@ -311,25 +304,37 @@ def edge_frames(layer: str, graph: Graph) -> Iterator[pl.DataFrame]:
         )
 
 
-def decision_frame(batches: Sequence[tuple[int, DecisionBatch]]) -> pl.DataFrame:
-    """Return batches as rows of `decisions`."""
-    names = pl.Series(POLICY_NAMES, dtype=pl.String)
-    frames = [
-        pl.DataFrame(
-            {
-                "step": np.full(batch.agents.size, step, np.int32),
-                "turn": batch.turn.astype(np.int32),
-                "agent_id": batch.agents.astype(np.int32),
-                "decision": pl.repeat(batch.decision, batch.agents.size, dtype=pl.String, eager=True),
-                "action": batch.actions.astype(np.int32),
-                "p": batch.p.astype(np.float32),
-                "situation_id": batch.situations.astype(np.int64),
-                "policy": names.gather(batch.policy),
-            }
-        )
-        for step, batch in batches
-    ]
-    return pl.concat(frames)
+def decision_columns(batch: DecisionBatch, rows: Array) -> dict[str, Array]:
+    """Return copies of some rows of a batch: the scenario may go on to change the arrays that it was given."""
+    return {
+        "turn": batch.turn[rows].astype(np.int32),
+        "agent_id": batch.agents[rows].astype(np.int32),
+        "action": batch.actions[rows].astype(np.int32),
+        "p": batch.p[rows].astype(np.float32),
+        "situation_id": batch.situations[rows].astype(np.int64),
+        "policy": batch.policy[rows],
+    }
+
+
+def decision_frame(batches: Sequence[tuple[int, int, str, Mapping[str, Array]]]) -> pl.DataFrame:
+    """Return batches (step, rows, decision, columns) as rows of `decisions`."""
+    sizes = [size for _, size, _, _ in batches]
+    names = sorted({name for _, _, name, _ in batches})
+    columns = {key: np.concatenate([held[key] for _, _, _, held in batches]) for key in batches[0][3]}
+    return pl.DataFrame(
+        {
+            "step": np.repeat(np.array([step for step, _, _, _ in batches], np.int32), sizes),
+            "turn": columns["turn"],
+            "agent_id": columns["agent_id"],
+            "decision": pl.Series(names, dtype=pl.String).gather(
+                np.repeat([names.index(name) for _, _, name, _ in batches], sizes)
+            ),
+            "action": columns["action"],
+            "p": columns["p"],
+            "situation_id": columns["situation_id"],
+            "policy": pl.Series(POLICY_NAMES, dtype=pl.String).gather(columns["policy"]),
+        }
+    )
 
 
 def count_actions(step: int, batch: DecisionBatch) -> pl.DataFrame:

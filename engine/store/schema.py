@@ -103,6 +103,8 @@ PLAIN_TABLES: Mapping[str, Columns] = {
         ("study_hash", "VARCHAR"),
         ("seeds", "JSON"),
         ("replicate", "INTEGER"),
+        ("experiment_id", "VARCHAR"),
+        ("arm", "VARCHAR"),
         ("parent_run_id", "VARCHAR"),
         ("forked_at", "INTEGER"),
         ("status", "VARCHAR"),
