@@ -13,6 +13,7 @@ from app.commands.studies import folder_of_study, load_chosen
 from app.progress import ProgressLines
 from app.terminal import as_duration, complain, say, say_fields, say_json
 from engine.errors import Problem, RunError, StudyError
+from engine.llm import check_model
 from engine.loading import dump_study, load_study
 from engine.runs import (
     RunInfo,
@@ -35,6 +36,7 @@ from engine.spec import InterventionSpec
 
 ENDED = {"done", "cancelled", "failed", "interrupted", "paused", "waiting"}
 TIMES = {"at", "every", "when"}
+LANGUAGE_POLICIES = {"language", "mixture"}
 POLL_S = 0.05
 PAUSE_S = 10.0
 MAX_SILENCE_S = 60.0
@@ -44,6 +46,8 @@ def run(arguments: Namespace) -> int:
     """Create the runs of a study, wait for all of them, print each one's result; 0 when all are done."""
     study = load_chosen(arguments)
     workspace = open_workspace(arguments.workspace)
+    if any(part.policy in LANGUAGE_POLICIES for part in study.decisions.values()):
+        check_model(study.model, workspace.models)
     folders = create_runs(workspace, study, base=folder_of_study(arguments))
     start_worker(folders)
     return _wait_and_print(folders, as_json=arguments.json)
@@ -194,6 +198,8 @@ def _wait_and_print(folders: Sequence[Path], *, as_json: bool) -> int:
 def _print_result(info: Any) -> None:
     result = read_result(Path(info.folder))
     say(f"{info.run_id}  {info.status}  {result.steps} steps, {result.n_agents} agents, {as_duration(result.wall_s)}")
+    if info.status == "failed":
+        return
     say_fields({f"  {name}": value for name, value in sorted(result.measures.items())})
     say(f"  {result.database}")
 

@@ -206,6 +206,15 @@ def test_a_failing_run_leaves_with_1(microcosm, tmp_path):
     assert errors.count("\n") == 1
 
 
+def test_a_missing_model_is_told_before_a_run_is_made(microcosm, workspace):
+    before = len(list((workspace / "runs").iterdir()))
+    status, rows, errors = microcosm("run", "fishery", "--model", "no_such_model")
+    assert (status, rows) == (1, [])
+    assert "no_such_model" in errors
+    assert errors.count("\n") == 1
+    assert len(list((workspace / "runs").iterdir())) == before
+
+
 def test_ctrl_c_pauses_a_run_that_can_be_resumed(workspace, tmp_path):
     own = tmp_path / "own"
     command = [sys.executable, "-m", "app.cli", "run", "sir", "--set", "population.size=20000", "--steps", "100000"]
