@@ -51,12 +51,12 @@ def stored(catalog):
 
 
 def test_many_commits_keep_few_segments_and_every_row(catalog):
-    for step in range(700):
+    for step in range(260):
         put(catalog, step, step)
         while merge_segments(catalog, "states"):
             pass
     assert len(catalog.segments()) < 40
-    assert stored(catalog).equals(rows(0, 699))
+    assert stored(catalog).equals(rows(0, 259))
     remove_dropped(catalog, grace_s=0)
     assert len(list((catalog.folder / "segments").iterdir())) == len(catalog.segments())
 
