@@ -21,6 +21,7 @@ LAYERS = (
     ("registry", "expressions", "decision"),
     ("spec",),
     ("problems",),
+    ("regressions",),
     ("study_tables", "validation"),
     ("arms",),
     ("loading",),
