@@ -3,6 +3,13 @@
 from engine.runs.control import cancel_run, inject, pause_run, resume_run
 from engine.runs.creation import create_run, create_runs
 from engine.runs.estimate import Estimate, estimate_study
+from engine.runs.experiments import (
+    ExperimentRecord,
+    experiment_id_of,
+    list_experiments,
+    read_experiment_record,
+    write_experiment,
+)
 from engine.runs.export import export_run
 from engine.runs.fork import fork_run
 from engine.runs.launch import run_study, start_worker
@@ -20,6 +27,7 @@ from engine.runs.workspace import Workspace, open_workspace
 
 __all__ = [
     "Estimate",
+    "ExperimentRecord",
     "ReplayResult",
     "RunInfo",
     "RunResult",
@@ -28,13 +36,16 @@ __all__ = [
     "create_run",
     "create_runs",
     "estimate_study",
+    "experiment_id_of",
     "export_run",
     "find_run",
     "fork_run",
     "inject",
+    "list_experiments",
     "list_runs",
     "open_workspace",
     "pause_run",
+    "read_experiment_record",
     "read_info",
     "read_result",
     "read_study",
@@ -42,4 +53,5 @@ __all__ = [
     "resume_run",
     "run_study",
     "start_worker",
+    "write_experiment",
 ]

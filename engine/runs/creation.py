@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import RunError
-from engine.loading import dump_study, study_hash
+from engine.loading import dump_study, expand_arms, study_hash
+from engine.runs.experiments import write_experiment
 from engine.runs.records import STUDY_NAME
 from engine.runs.workspace import Workspace
 from engine.spec import Study
@@ -29,23 +30,29 @@ def create_run(
     parent: str | None = None,
     forked_at: int | None = None,
     base: Path | None = None,
+    experiment_id: str | None = None,
+    arm: str | None = None,
 ) -> Path:
     """Make a queued run and return its folder.
 
     Args:
         workspace: Where it goes.
-        study: A checked study.
+        study: A checked study without arms.
         replicate: Number of the replicate.
         parent: Id of the run that it is forked from.
         forked_at: Last step that it shares with its parent.
         base: Folder that relative paths of the study start from.
+        experiment_id: Experiment that it belongs to.
+        arm: Name of its arm there.
 
     Raises:
-        RunError: a replicate below 0.
+        RunError: a replicate below 0, or a study with arms.
         StorageFull: the disk is full.
     """
     if replicate < 0:
         raise RunError(f"replicate {replicate} does not exist; replicates count from 0")
+    if study.arms:
+        raise RunError(f"a run has one arm, but the study has {len(study.arms)}; create_runs makes a run for each")
     folder = workspace.runs / f"{secrets.token_hex(4)}-{study.scenario}"
     with storage_errors(workspace.path):
         folder.mkdir(parents=True)
@@ -57,6 +64,7 @@ def create_run(
     with Catalog(folder, create=True) as catalog:
         first = first_status(folder, study, replicate)
         first |= {"parent_run_id": parent, "forked_at": forked_at, "base": str(base.absolute()) if base else None}
+        first |= {"experiment_id": experiment_id, "arm": arm}
         catalog.write_status(**first)
     return folder
 
@@ -69,11 +77,22 @@ def write_text(path: Path, text: str) -> None:
 def create_runs(
     workspace: Workspace, study: Study, replicates: int | None = None, base: Path | None = None
 ) -> list[Path]:
-    """Make one queued run per replicate, as many as the study says by default."""
+    """Make one queued run per replicate, as many as the study says by default.
+
+    A study with arms becomes an experiment: one run per replicate and arm, replicate by replicate.
+    """
     n = study.replicates if replicates is None else replicates
     if n < 1:
         raise RunError(f"{n} replicates leave nothing to run; give at least 1")
-    return [create_run(workspace, study, replicate=replicate, base=base) for replicate in range(n)]
+    if not study.arms:
+        return [create_run(workspace, study, replicate=replicate, base=base) for replicate in range(n)]
+    record = write_experiment(workspace, study, n, base)
+    arms = expand_arms(study, workspace.personas)
+    return [
+        create_run(workspace, own, replicate=r, base=base, experiment_id=record.experiment_id, arm=name)
+        for r in range(n)
+        for name, own in arms
+    ]
 
 
 def first_status(folder: Path, study: Study, replicate: int) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class RunInfo:
         n_agents, seed, replicate: As in the study.
         parent_run_id, forked_at: Where a fork comes from.
         folder: The run's folder.
+        experiment_id, arm: Experiment that the run belongs to, and its arm there; None where it belongs to none.
     """
 
     run_id: str
@@ -61,6 +62,8 @@ class RunInfo:
     parent_run_id: str | None
     forked_at: int | None
     folder: Path
+    experiment_id: str | None = None
+    arm: str | None = None
 
     @property
     def is_finished(self) -> bool:

@@ -44,6 +44,11 @@ class Workspace:
         return self.path / "exports"
 
     @property
+    def experiments(self) -> Path:
+        """One folder per experiment: its study with all arms; the runs lie with the others."""
+        return self.path / "experiments"
+
+    @property
     def cache(self) -> Path:
         """What can be computed again."""
         return self.path / "cache"
