@@ -1,0 +1,193 @@
+"""What the classic scenarios share: ties summed, counted and drawn from, words for shares, states brought along.
+
+All layers act together: a neighbour in two layers counts twice, and who has no tie in any layer is an isolate. A
+complete layer stores no ties and is dealt with by counts.
+"""
+
+import numpy as np
+from numba import njit
+
+from engine import MicrocosmError, Words, keyed_uniform
+
+ELEVEN_SHARES = Words(
+    tuple((2 * k + 1) / 20 for k in range(10)),
+    (
+        "none, or hardly any",
+        "about a tenth",
+        "about a fifth",
+        "about three tenths",
+        "about two fifths",
+        "about half",
+        "about three fifths",
+        "about seven tenths",
+        "about four fifths",
+        "about nine tenths",
+        "all, or nearly all",
+    ),
+)
+
+
+def given_codes(persona, name, labels):
+    """Return the values that a population brings in a column of labels, as codes into `labels`, int8 (n,).
+
+    Raises:
+        MicrocosmError: a value that is not one of the labels.
+    """
+    held = persona.columns[name].labels
+    unknown = [label for label in held if label not in labels]
+    if unknown or not held:
+        raise MicrocosmError(
+            f"the population's {name} column holds {', '.join(map(repr, unknown)) or 'no labels'}; "
+            f"give {', '.join(map(repr, labels))} @ population.columns.{name}"
+        )
+    return np.array([labels.index(label) for label in held], np.int8)[persona.values[name]]
+
+
+def draw_seeds(world):
+    """Return n_seeds agents drawn at random.
+
+    Raises:
+        MicrocosmError: there are fewer agents.
+    """
+    n_seeds, n = world.params.n_seeds, world.n_agents
+    if n_seeds > n:
+        raise MicrocosmError(
+            f"n_seeds = {n_seeds} is more than the {n} people; lower params.n_seeds or raise population.size"
+        )
+    return world.rng("seeds").choice(n, n_seeds, replace=False)
+
+
+@njit(cache=True, nogil=True)
+def _add_neighbours(x, indptr, indices, weights, total, strength):
+    """Add each agent's sum of w x over its neighbours to `total` and its sum of w to `strength`; no weights mean 1."""
+    weighted = weights.size > 0
+    for i in range(x.size):
+        for e in range(indptr[i], indptr[i + 1]):
+            w = weights[e] if weighted else 1.0
+            total[i] += w * x[indices[e]]
+            strength[i] += w
+
+
+def average_neighbours(network, x):
+    """Return (mean, tied): D^-1 A x with A the sum of all layers' weighted ties, and who has any weight in its row.
+
+    Args:
+        network: The world's network.
+        x: float64 (n,).
+
+    Returns:
+        mean, float64 (n,), equal to x where an agent has no ties; tied, boolean (n,).
+    """
+    total, strength = np.zeros(x.size), np.zeros(x.size)
+    none = np.empty(0, np.float32)
+    for graph in network.layers.values():
+        if graph.complete:
+            total += x.sum() - x
+            strength += x.size - 1
+        else:
+            weights = none if graph.weights is None else graph.weights
+            _add_neighbours(x, graph.indptr, graph.indices, weights, total, strength)
+    tied = strength > 0
+    return np.where(tied, total / np.where(tied, strength, 1.0), x), tied
+
+
+@njit(cache=True, nogil=True)
+def _count_marked(mark, indptr, indices, counts):
+    for i in range(mark.size):
+        k = 0
+        for e in range(indptr[i], indptr[i + 1]):
+            k += mark[indices[e]]
+        counts[i] += k
+
+
+def count_neighbours(network, mark):
+    """Return (marked, all): each agent's marked neighbours and all its neighbours, int64 (n,) each.
+
+    Args:
+        network: The world's network.
+        mark: Boolean (n,).
+    """
+    marked, degree = np.zeros(mark.size, np.int64), np.zeros(mark.size, np.int64)
+    for graph in network.layers.values():
+        degree += graph.degree()
+        if graph.complete:
+            marked += int(np.count_nonzero(mark)) - mark
+        else:
+            _count_marked(mark, graph.indptr, graph.indices, marked)
+    return marked, degree
+
+
+@njit(cache=True, nogil=True)
+def _append_rows(place, indptr, indices, out):
+    for i in range(place.size):
+        for e in range(indptr[i], indptr[i + 1]):
+            out[place[i]] = indices[e]
+            place[i] += 1
+
+
+def join_layers(network):
+    """Return (indptr, indices, n_complete): the stored ties of all layers as one, and how many layers are complete."""
+    graphs = list(network.layers.values())
+    stored = [graph for graph in graphs if not graph.complete]
+    n_complete = len(graphs) - len(stored)
+    if len(stored) == 1:
+        return stored[0].indptr, stored[0].indices, n_complete
+    indptr = np.zeros(graphs[0].n + 1, np.int64)
+    for graph in stored:
+        indptr += graph.indptr
+    indices, place = np.empty(int(indptr[-1]), np.uint32), indptr[:-1].copy()
+    for graph in stored:
+        _append_rows(place, graph.indptr, graph.indices, indices)
+    return indptr, indices, n_complete
+
+
+@njit(cache=True, inline="always")
+def pick_neighbour(indptr, indices, n_complete, i, u):
+    """Return the neighbour of agent i that a uniform u in [0, 1) points at, every tie alike; -1 for an isolate."""
+    others = indptr.size - 2
+    stored = indptr[i + 1] - indptr[i]
+    degree = stored + n_complete * others
+    if degree == 0:
+        return -1
+    place = int(u * degree)
+    if place < stored:
+        return int(indices[indptr[i] + place])
+    j = (place - stored) % others
+    return j + (j >= i)
+
+
+@njit(cache=True, nogil=True)
+def draw_neighbours(indptr, indices, n_complete, agents, step, key):
+    """Return one neighbour for each update number k of `agents`, drawn with turn k; int64, -1 for isolates."""
+    found = np.empty(agents.size, np.int64)
+    for k in range(agents.size):
+        i = agents[k]
+        found[k] = pick_neighbour(indptr, indices, n_complete, i, keyed_uniform(key, step, k, i, 0))
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _any_difference(x, free, indptr, indices):
+    for i in range(x.size):
+        if free[i]:
+            for e in range(indptr[i], indptr[i + 1]):
+                if x[indices[e]] != x[i]:
+                    return True
+    return False
+
+
+def any_difference(network, x, free):
+    """Tell whether any agent marked as free differs in x from one of its neighbours.
+
+    Args:
+        network: The world's network.
+        x: Integers (n,).
+        free: Boolean (n,).
+    """
+    for graph in network.layers.values():
+        if graph.complete:
+            if free.any() and x.min() != x.max():
+                return True
+        elif _any_difference(x, free, graph.indptr, graph.indices):
+            return True
+    return False
