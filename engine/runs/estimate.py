@@ -96,18 +96,19 @@ class _Trial:
     decisions: float
 
 
-def estimate_study(study: Study, base: Path | None = None) -> Estimate:
+def estimate_study(study: Study, base: Path | None = None, personas: Path | None = None) -> Estimate:
     """Estimate one run of a study from a trial of a few steps with at most 400 agents.
 
     Args:
         study: A checked study.
         base: Folder that relative paths of the study start from.
+        personas: The user's own personas folder.
 
     Raises:
         MicrocosmError: the study cannot be run at all; says why.
     """
     info: ScenarioInfo = scenario_info(study.scenario)
-    trial = _try(study, base)
+    trial = _try(study, base, personas)
     n = study.population.size or trial.n_agents
     n_ties = int(sum(expected_ties(layer, n, base) for layer in study.layers if layer.kind != "complete"))
     growth = n / trial.n_agents
@@ -151,14 +152,14 @@ def _situations(study: Study, trial: _Trial, growth: float) -> int:
     return int((first + later * (study.steps - 1)) * wider)
 
 
-def _try(study: Study, base: Path | None) -> _Trial:
+def _try(study: Study, base: Path | None, personas: Path | None) -> _Trial:
     smaller = _smaller(study)
     try:
-        return _run_trial(smaller, base)
+        return _run_trial(smaller, base, personas)
     except MicrocosmError:
         if smaller.population.size == study.population.size:
             raise
-        return _run_trial(study.model_copy(update={"steps": min(study.steps, TRIAL_STEPS)}), base)
+        return _run_trial(study.model_copy(update={"steps": min(study.steps, TRIAL_STEPS)}), base, personas)
 
 
 def _smaller(study: Study) -> Study:
@@ -180,11 +181,11 @@ def _smaller_layer(layer: LayerSpec, size: int) -> LayerSpec:
     return layer
 
 
-def _run_trial(study: Study, base: Path | None) -> _Trial:
+def _run_trial(study: Study, base: Path | None, personas: Path | None) -> _Trial:
     model, situations, changes, decisions = _CountingModel(), list[int](), 0, 0
     seconds = list[float]()
     n, before = 1, time.perf_counter()
-    for record in simulate(study, model=model, base=base):
+    for record in simulate(study, model=model, base=base, personas=personas):
         n = record.world.n_agents
         if record.step > 0:
             seconds.append(time.perf_counter() - before)

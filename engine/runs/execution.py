@@ -154,6 +154,8 @@ class Execution:
             digest=start.digest if start else None,
             control=self.injections,
             base=Path(base) if base else None,
+            models_folder=workspace_of(self.folder).models,
+            personas=workspace_of(self.folder).personas,
         )
         outcome = self._follow(records, study, start)
         self._say(model=model.describe() or self.known.get("model"))

@@ -49,7 +49,12 @@ def fork_run(
         if not 0 <= at <= last:
             reached = f"steps 0 to {last}" if last >= 0 else "no step yet"
             raise RunError(f"run {info.run_id} cannot be forked at step {at}: it has committed {reached}")
-        child_study = _changed(parent, at, overrides, interventions)
+        child_study = _changed(parent, at, overrides, interventions, workspace.personas)
+        if child_study.model.file != parent.model.file and _asked_until(catalog, at):
+            raise RunError(
+                f"the model '{parent.model.file}' has answered before step {at}, and its answers stay valid in a fork; "
+                "keep the model, fork earlier, or start a new run"
+            )
         base = Path(status["base"]) if status.get("base") else None
         child = create_run(
             workspace, child_study, replicate=info.replicate, parent=info.run_id, forked_at=at, base=base
@@ -65,6 +70,11 @@ def fork_run(
     return child
 
 
+def _asked_until(catalog: Catalog, at: int) -> bool:
+    query = "select 1 from journal where kind = 'distribution' and step <= ? limit 1"
+    return bool(catalog.select(query, (at,)))
+
+
 def _governing(parent: Study, stages: Sequence[Sequence[object]], at: int) -> str:
     """Return the study, as TOML, that governed the parent's step `at`."""
     for text, until in stages:
@@ -73,8 +83,14 @@ def _governing(parent: Study, stages: Sequence[Sequence[object]], at: int) -> st
     return dump_study(parent)
 
 
-def _changed(parent: Study, at: int, overrides: Sequence[str], interventions: Sequence[InterventionSpec]) -> Study:
-    child = load_study(parent, overrides)
+def _changed(
+    parent: Study,
+    at: int,
+    overrides: Sequence[str],
+    interventions: Sequence[InterventionSpec],
+    personas: Path,
+) -> Study:
+    child = load_study(parent, overrides, personas=personas)
     moved = [name for name in _FIXED if getattr(child, name) != getattr(parent, name)]
     moved += [
         f"seed of the {part}" for part in ("population", "network") if child.seed_of(part) != parent.seed_of(part)

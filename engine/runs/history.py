@@ -70,6 +70,7 @@ def recompute(
             digest=digest,
             control=Injections(catalog),
             base=base,
+            personas=workspace_of(catalog.folder).personas,
         )
         for record in records:
             yield record

@@ -70,6 +70,9 @@ def test_a_fork_reads_its_parents_journal_only_before_the_fork(workspace, asking
     assert child.situations == parent.situations - n_before
     assert read_situations(child).height == read_situations(parent).height
     assert replay_run(child.folder).identical
+    with pytest.raises(RunError, match="its answers stay valid"):
+        fork_run(workspace, parent.folder, 6, ["model.file=pocket"])
+    fork_run(workspace, parent.folder, 0, ["model.file=pocket"])
 
 
 def test_an_injection_after_the_fork_is_not_inherited(workspace, small, execute):

@@ -45,7 +45,7 @@ def advance(folder, stop=10**9):
     every=st.sampled_from([1, 3]),
     checkpoint_every=st.integers(1, 20),
     at=st.integers(0, STEPS - 1),
-    shock_after=st.integers(1, STEPS - 1),
+    shock_after=st.integers(1, STEPS - 2),
 )
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pauses_forks_and_replays_agree(stops, every, checkpoint_every, at, shock_after):
