@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,43 @@ def ask(info: RunInfo, sql: str, *parameters: Any) -> pl.DataFrame:
     return query(sql, str(info.folder), info.step, info.status, parameters)
 
 
-def wide_measures(info: RunInfo) -> pl.DataFrame:
-    """Return the measures of everyone: column step and one column per measure."""
-    return _wide_measures(str(info.folder), info.step, info.status)
+class MeasureLog:
+    """The measures of one run as they come in: each look reads only the steps that are new."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+        self._frame = pl.DataFrame({"step": pl.Series([], dtype=pl.Int32)})
+
+    def read(self) -> pl.DataFrame:
+        """Return column step and one column per measure, of all steps committed so far."""
+        with self._lock:
+            last = int(self._frame["step"][-1]) if len(self._frame) else -1
+            fresh = store.read_measures(self.folder, last).filter(pl.col("segment") == "")
+            if len(fresh):
+                wide = fresh.pivot(on="measure", index="step", values="value", sort_columns=False).sort("step")
+                self._frame = pl.concat([self._frame, wide], how="diagonal") if len(self._frame) else wide
+            return self._frame
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def measure_log(folder: str) -> MeasureLog:
+    """Return the log of one run's measures, the same one for every tab."""
+    return MeasureLog(Path(folder))
+
+
+def wide_measures(info: RunInfo, most: int | None = None) -> pl.DataFrame:
+    """Return the measures of everyone: column step and one column per measure.
+
+    Args:
+        info: The run.
+        most: Most rows; more are thinned evenly, the last row always stays.
+    """
+    frame = measure_log(str(info.folder)).read()
+    if most is None or len(frame) <= most:
+        return frame
+    every = -(-len(frame) // most)
+    return pl.concat([frame[:-1].gather_every(every), frame[-1:]])
 
 
 def ordered_measures(scenario: ScenarioInfo, present: list[str]) -> list[str]:

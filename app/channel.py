@@ -184,16 +184,21 @@ class Player:
             await asyncio.sleep(0.5 if self.info.status not in ENDED or self.playing else 1.0)
 
     async def _frames(self) -> None:
+        clock = asyncio.get_running_loop().time
         pause = 1.0 / FRAMES_PER_S
+        due = last = clock()
         while True:
-            found = await (self._live() if self.follow else self._replayed(pause))
+            now = clock()
+            found = await (self._live() if self.follow else self._replayed(now - last))
+            last = now
             if found is not None and (*found[:2], self.column) != self.shown:
                 await self.credit.acquire()
                 step, sequence, codes = found
                 mode = 0 if self.follow else 1
                 await self.socket.send_bytes(struct.pack("<iII", step, sequence % 2**32, mode) + codes)
                 self.shown = (step, sequence, self.column)
-            await asyncio.sleep(pause)
+            due = max(due + pause, clock())
+            await asyncio.sleep(due - clock())
 
     async def _live(self) -> tuple[int, int, bytes] | None:
         found = self.reader.read()

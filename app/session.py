@@ -16,6 +16,7 @@ import streamlit as st
 from app.drafts import Draft, draft_path
 from engine.errors import RunError
 from engine.runs import Workspace, find_run, open_workspace
+from engine.store.catalog import CATALOG_NAME
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,120}")
 
@@ -49,6 +50,9 @@ def run_folder(key: str) -> Path | None:
     """Return the folder of a run of this workspace by id, or None."""
     if not RUN_ID.fullmatch(key):
         return None
+    exact = workspace().runs / key
+    if (exact / CATALOG_NAME).is_file():
+        return exact
     try:
         return find_run(workspace(), key)
     except RunError:

@@ -96,7 +96,7 @@ def _draw(view: str, runs: list[RunInfo], info: RunInfo, scenario: ScenarioInfo)
 
 
 def _measures(runs: list[RunInfo], scenario: ScenarioInfo) -> None:
-    frames = {info.run_id[:8]: wide_measures(info) for info in runs}
+    frames = {info.run_id[:8]: wide_measures(info, None if info.step < MAX_ROWS else MAX_ROWS) for info in runs}
     names = ordered_measures(scenario, list(dict.fromkeys(name for frame in frames.values() for name in frame.columns)))
     if not names:
         st.caption("No measures are recorded yet.")

@@ -25,6 +25,7 @@ TICK_S = 0.8
 SHOWN_MESSAGES = 40
 PICTURE_HEIGHT = 528
 SIDE_HEIGHT = 580
+CHART_POINTS = 400
 RATES = (1, 2, 5, 10, 20, 50)
 
 
@@ -41,7 +42,11 @@ def show() -> None:
     study = study_of(str(folder))
     scenario = scenario_info(study.scenario)
     active = info.status in ACTIVE
-    st.fragment(run_bar, run_every=TICK_S if active else None)(info.run_id, active)
+    name, bar = st.columns([34, 66], vertical_alignment="center", gap="medium")
+    with name:
+        _choose_run(info)
+    with bar:
+        st.fragment(run_bar, run_every=TICK_S if active else None)(info.run_id, active)
     picture, side = st.columns([58, 42], gap="medium")
     with picture:
         _picture(info, scenario)
@@ -50,15 +55,13 @@ def show() -> None:
 
 
 def run_bar(run_id: str, was_active: bool) -> None:
-    """Draw the run's name, buttons and progress; ticks while the run goes on."""
+    """Draw progress and buttons; ticks while the run goes on."""
     folder = session.run_folder(run_id)
     if folder is None:
         st.error("This run is no longer in the workspace.")
         return
     info = read_info(folder)
-    name, state, buttons = st.columns([34, 38, 28], vertical_alignment="center", gap="medium")
-    with name:
-        _choose_run(info)
+    state, buttons = st.columns([38, 28], vertical_alignment="center", gap="medium")
     with state:
         _progress(info)
     with buttons, st.container(horizontal=True, horizontal_alignment="right", gap="small"):
@@ -189,7 +192,7 @@ def _measures(run_id: str, scenario_name: str) -> None:
     info, scenario = _now(run_id), scenario_info(scenario_name)
     if info is None:
         return
-    frame = wide_measures(info)
+    frame = wide_measures(info, CHART_POINTS)
     names = ordered_measures(scenario, frame.columns)
     if not names:
         st.caption("The measures appear with the first step.")
