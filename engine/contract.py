@@ -125,7 +125,7 @@ class World(Protocol):
         """Return one action per agent."""
 
     def decided_by_rule(self, decision: Decision) -> bool:
-        """Tell whether the rule decides for everyone, so that a fused kernel may be used."""
+        """Tell whether the scenario's own rule decides for everyone, so that a fused kernel may be used."""
 
     def write(
         self,

@@ -26,12 +26,56 @@ class Seeds(Part):
     dynamics: int | None = Field(None, ge=0)
 
 
+class MapSpec(Part):
+    """How a variable of a survey file becomes a column of the population.
+
+    Attributes:
+        variable: Name of the variable in the file.
+        range: The smallest and the largest answer; others are refused. Given alone, the variable stays as it is.
+        to: What the two ends of `range` become; values between them move in proportion, so that x turns into
+            to[0] + (x - range[0]) / (range[1] - range[0]) * (to[1] - to[0]). Ends in reverse turn the scale round.
+        labels: New value by code or value label of the variable: all texts (a category), all numbers, or all true and
+            false. An answer that is not named keeps its value label.
+        missing: What becomes of a respondent without an answer: drop the row, or draw an answer from those who gave
+            one, by weight.
+        missing_codes: Answers that count as missing, on top of those that the file declares.
+    """
+
+    variable: str
+    range: tuple[float, float] | None = None
+    to: tuple[float, float] | None = None
+    labels: dict[str, str | bool | float] = Field(default_factory=dict)
+    missing: Literal["drop", "draw"] = "drop"
+    missing_codes: tuple[float | str, ...] = ()
+
+
 class PopulationSpec(Part):
-    """Who the agents are: a recipe, a persona pack, or columns written in the study."""
+    """Who the agents are: a recipe, a persona pack, respondents of a survey, or columns written in the study.
+
+    Attributes:
+        size: Number of agents.
+        recipe: Name of a recipe.
+        personas: Name of a persona pack.
+        file: Survey file (.sav, .zsav, .dta, .csv, .tsv), from the study's folder; each agent is a respondent, drawn
+            with replacement with a probability proportional to the weight.
+        weight: Variable of the file with the weights; None for equal ones.
+        encoding: Encoding of the file's texts, where the file declares none or a wrong one.
+        map: How variables become columns, by column name.
+        keep: Further variables that are kept under their own names.
+        redistribute: Whether the survey's licence lets a run keep a copy of the whole file; otherwise it keeps only
+            the columns of the respondents that were drawn.
+        columns: Columns written in the study: lists of values, or distributions.
+    """
 
     size: int | None = Field(None, ge=1, le=100_000_000)
     recipe: str | None = None
     personas: str | None = None
+    file: str | None = None
+    weight: str | None = None
+    encoding: str | None = None
+    map: dict[str, MapSpec] = Field(default_factory=dict)
+    keep: tuple[str, ...] = ()
+    redistribute: bool = False
     columns: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -48,6 +92,37 @@ class LayerSpec(Part):
     params: dict[str, Any] = Field(default_factory=dict)
 
 
+class RegressionSpec(Part):
+    """A regression that decides instead of the scenario's rule; the study is written out with canonical names.
+
+    Attributes:
+        kind: logit (two options), multinomial (one table per option but the reference), or ordinal (proportional odds).
+        option: With logit, the option whose log odds the coefficients give; the second one by default.
+        coefficients: Term -> coefficient; with multinomial option -> such a table. Terms are `intercept`, a column,
+            `column[label]`, products `a:b` and powers `a^2`.
+        thresholds: With ordinal, the cut points between neighbouring options, ascending.
+        pasted: Printed output of R, Stata or SPSS, or lines "name value", instead of coefficients.
+        covariance: Covariance matrix of all coefficients, in the order of `covariance_order`.
+        covariance_order: Names of its rows; by default the coefficients as written, thresholds (/cut1, ...) last.
+        pasted_covariance: Printed matrix with names, for example R's `vcov(fit)`, instead of covariance.
+        draw_coefficients: Draw the coefficients once per replicate from their normal distribution.
+        person_sd: Standard deviation of a normal random intercept per person, in log odds.
+        shock_sd: Standard deviation of a normal shock that all share in a step, in log odds.
+    """
+
+    kind: Literal["logit", "multinomial", "ordinal"]
+    option: str | None = None
+    coefficients: dict[str, float | dict[str, float]] = Field(default_factory=dict)
+    thresholds: tuple[float, ...] = ()
+    pasted: str | None = Field(None, max_length=100_000)
+    covariance: tuple[tuple[float, ...], ...] | None = None
+    covariance_order: tuple[str, ...] = ()
+    pasted_covariance: str | None = Field(None, max_length=100_000)
+    draw_coefficients: bool = False
+    person_sd: float = Field(0.0, ge=0)
+    shock_sd: float = Field(0.0, ge=0)
+
+
 class DecisionSpec(Part):
     """Who decides one decision.
 
@@ -57,6 +132,7 @@ class DecisionSpec(Part):
         persona_fields: Persona columns shown; None means the decision's own.
         temperature: Divides the log weights of a model before the draw.
         option_order: forward, or both (forward and reverse averaged in log space).
+        regression: Takes the place of the scenario's rule.
     """
 
     policy: PolicyName = "rule"
@@ -64,6 +140,7 @@ class DecisionSpec(Part):
     persona_fields: tuple[str, ...] | None = None
     temperature: float = Field(1.0, gt=0, le=10)
     option_order: Literal["forward", "both"] = "both"
+    regression: RegressionSpec | None = None
 
 
 class ModelSpec(Part):

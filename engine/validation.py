@@ -19,6 +19,7 @@ from engine import registry
 from engine.errors import ExpressionError, NetworkError, PopulationError
 from engine.expressions import parse_expression
 from engine.problems import Findings, Path, check_shape, shown, unknown
+from engine.regressions import check_regressions
 from engine.spec import InterventionSpec, LayerSpec, PopulationSpec, Study
 
 KEYS = (
@@ -75,6 +76,8 @@ def check_tables(tables: Mapping[str, Any], info: Any, findings: Findings, perso
     known = _Known(info, params, columns, certain, [layer.name for layer in layers], steps)
     if info is not None:
         _check_decisions(study, known, findings)
+        decisions = check_regressions(study, info, columns, known.is_mistake, findings)
+        study = study.model_copy(update={"decisions": decisions})
         if study.stop_when:
             _check_measure_condition(study.stop_when, info, ("stop_when",), findings)
     interventions = check_interventions(tables.get("interventions", []), known, findings)

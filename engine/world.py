@@ -23,6 +23,7 @@ from engine.network import Network
 from engine.policy import deciding
 from engine.policy.asking import Asker
 from engine.policy.records import DecisionBatch, Message, Situation, content_id, content_key
+from engine.policy.regression import Regression
 from engine.population import Population
 from engine.population.columns import Column
 from engine.registry import nearest
@@ -95,6 +96,7 @@ class World:
         self.stopped: str | None = None
         self.measured: dict[tuple[str, str], float] = {}
         self.triggers: dict[str, bool] = {}
+        self.regressions: dict[str, Regression] = {}  # follows from study and seeds, so no checkpoint holds it
         self.injected: list[dict[str, Any]] = []
         self.changed_personas: set[str] = set()
         self.changed_layers: set[str] = set()
@@ -157,9 +159,10 @@ class World:
         return spec or DecisionSpec()
 
     def decided_by_rule(self, decision: Decision) -> bool:
-        """Tell whether the rule decides for everyone."""
+        """Tell whether the scenario's own rule decides for everyone."""
         spec = self.spec_of(decision)
-        return spec.policy == "rule" or (spec.policy == "mixture" and spec.share == 0)
+        by_rule = spec.policy == "rule" or (spec.policy == "mixture" and spec.share == 0)
+        return by_rule and spec.regression is None
 
     def _call(
         self,

@@ -20,8 +20,10 @@ from engine.policy.asking import Asker, Scoring
 from engine.policy.lifting import draw_options, group_codes, object_codes
 from engine.policy.prompt import build_prefix, build_suffix, render_preamble
 from engine.policy.records import LANGUAGE, RULE, SCRIPTED, DecisionBatch, Situation, content_id, content_key
+from engine.policy.regression import Regression, build_regression, regression_weights
 from engine.population import Population, field_phrase
-from engine.spec import DecisionSpec, Study
+from engine.population.columns import Column
+from engine.spec import DecisionSpec, RegressionSpec, Study
 
 CHUNK = 1 << 16
 
@@ -34,6 +36,8 @@ class Room(Protocol):
     params: Any
     persona: Population
     population: dict[str, NDArray[Any]]
+    state_columns: dict[str, Column]
+    regressions: dict[str, Regression]
     asker: Asker
     dynamics_seed: int
     population_seed: int
@@ -140,7 +144,11 @@ def _by_rule(room: Room, call: Call, u: FloatArray) -> tuple[IntArray, NDArray[n
     ask = call.ask
     assert isinstance(ask, Decision)
     k = len(ask.answer.texts)
-    answer = np.asarray(ask.rule(call.observation(room)))
+    regression = room.spec_of(ask).regression
+    if regression is None:
+        answer = np.asarray(ask.rule(call.observation(room)))
+    else:
+        answer = regression_weights(room, call, _regression_of(room, ask, regression))
     if answer.ndim == 1 and answer.dtype.kind in "iub":
         low = ask.answer.low if isinstance(ask.answer, Integers) else 0
         index = answer.astype(np.int64) - low
@@ -165,6 +173,14 @@ def _by_rule(room: Room, call: Call, u: FloatArray) -> tuple[IntArray, NDArray[n
         rows = np.arange(len(answer[part]))
         index[part], p[part] = draw_options(answer[part].astype(np.float64), rows, u[part])
     return index, p
+
+
+def _regression_of(room: Room, ask: Decision, spec: RegressionSpec) -> Regression:
+    """Return a decision's regression, built at its first use in a run."""
+    if ask.name not in room.regressions:
+        columns = {**room.persona.columns, **room.state_columns}
+        room.regressions[ask.name] = build_regression(spec, ask, columns, room.dynamics_seed)
+    return room.regressions[ask.name]
 
 
 def check_weights(name: str, step: int, agents: IntArray, weights: NDArray[Any]) -> None:
