@@ -54,6 +54,7 @@ class Asker:
 
     Attributes:
         load: Returns the model; called at the first question that the journal cannot answer.
+        model_file: The model as the study names it; answers of one are never taken for another's.
         journal: Where answers are kept.
         asked: Situation key -> step of the first question; part of the run's state.
         counts: model_calls, situations and cache_hits so far.
@@ -61,6 +62,7 @@ class Asker:
 
     load: Callable[[], LanguageModel]
     journal: Journal
+    model_file: str = ""
     asked: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=lambda: {"model_calls": 0, "situations": 0, "cache_hits": 0})
     _held: dict[str, Situation] = field(default_factory=dict)
@@ -86,7 +88,7 @@ class Asker:
 
         Equal suffixes are asked once. A new situation costs the model exactly one situation.
         """
-        settings = f"{scoring.option_order} {scoring.temperature!r}"
+        settings = f"{self.model_file} {scoring.option_order} {scoring.temperature!r}"
         keys = [content_key([decision, settings, *prefixes, suffix, *options]) for suffix in suffixes]
         fresh: dict[str, str] = {}
         found: dict[str, Situation] = {}
