@@ -1,28 +1,51 @@
 """Populations: typed columns per agent from recipes, persona packs and the study itself."""
 
-from engine.population.building import Recipe, build_population, list_recipes, load_recipe, persona_columns
+from engine.population.building import (
+    Recipe,
+    build_population,
+    list_recipes,
+    load_recipe,
+    persona_columns,
+    store_respondents,
+)
 from engine.population.cards import field_phrase, render_card, shown_text
+from engine.population.codebook import ENCODINGS, Survey, Variable
 from engine.population.columns import Column
+from engine.population.files import find_own_file
+from engine.population.fit import DrawReport, describe_draw
 from engine.population.packs import PersonaPack, list_packs, load_pack
 from engine.population.population import Population
+from engine.population.respondents import find_survey_file
 from engine.population.schema import SchemaColumn, load_schema
+from engine.population.suggestions import suggest_mapping
+from engine.population.surveys import read_survey
 from engine.population.text import clean_text
 
 __all__ = [
+    "ENCODINGS",
     "Column",
+    "DrawReport",
     "PersonaPack",
     "Population",
     "Recipe",
     "SchemaColumn",
+    "Survey",
+    "Variable",
     "build_population",
     "clean_text",
+    "describe_draw",
     "field_phrase",
+    "find_own_file",
+    "find_survey_file",
     "list_packs",
     "list_recipes",
     "load_pack",
     "load_recipe",
     "load_schema",
     "persona_columns",
+    "read_survey",
     "render_card",
     "shown_text",
+    "store_respondents",
+    "suggest_mapping",
 ]

@@ -1,7 +1,7 @@
-"""From a study's `[population]` to a population: recipe, persona pack and inline columns put together.
+"""From a study's `[population]` to a population: recipe, persona pack or survey, and inline columns put together.
 
-Where several define a column, an inline column wins over the pack and the pack over the recipe; the columns that
-depend on it follow the winner.
+Where several define a column, an inline column wins over the pack or the survey and these over the recipe; the columns
+that depend on it follow the winner.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from engine.population.files import check_head, list_files, read_toml
 from engine.population.packs import PersonaPack, load_pack
 from engine.population.population import Population
 from engine.population.recipes import DrawnColumn, build_drawn, order_columns
+from engine.population.respondents import Respondents, load_respondents
 from engine.population.schema import clashing_names, name_problem
+from engine.population.stored import StoredDraw, find_draw, write_draw
 from engine.population.tables import Partitions, build_partitions, draw_column, drawn_parent, given_parent
 from engine.population.text import quoted
 from engine.population.typed import TypedColumn, type_values
@@ -53,6 +55,7 @@ class _Plan:
     """All columns of a population: those with given values, and those to draw in order."""
 
     pack: PersonaPack | None = None
+    survey: Respondents | StoredDraw | None = None
     inline: dict[str, TypedColumn] = field(default_factory=dict)
     drawn: dict[str, DrawnColumn] = field(default_factory=dict)
     partitions: dict[str, Partitions] = field(default_factory=dict)
@@ -63,6 +66,7 @@ class _Plan:
     def columns(self) -> dict[str, Column]:
         """Type of each column by name, in the order in which the study names them."""
         held = dict(self.pack.columns) if self.pack else {}
+        held.update(self.survey.columns if self.survey else {})
         held.update({name: part.column for name, part in self.inline.items()})
         held.update({name: drawn.column for name, drawn in self.drawn.items()})
         return {name: held[name] for name in self.names if name in held}
@@ -148,13 +152,17 @@ def _link(plan: _Plan, problems: list[str], file: str = "") -> None:
     plan.order = order_columns(plan.drawn, plan.names, found)
     given = {**(plan.pack.parts if plan.pack else {}), **plan.inline}
     parents = {name: given_parent(name, part.column, part.values) for name, part in given.items()}
+    if plan.survey:
+        asked = {parent for drawn in plan.drawn.values() for parent in drawn.given}
+        for name in (asked & plan.survey.columns.keys()) - given.keys():
+            parents[name] = given_parent(name, plan.survey.columns[name], plan.survey.sample(name))
     parents |= {name: drawn_parent(drawn) for name, drawn in plan.drawn.items()}
     for name in plan.order:
         plan.partitions[name] = build_partitions(plan.drawn[name], parents, found)
     problems += [f"{line} ({file})" if file else line for line in found]
 
 
-def _make_plan(spec: PopulationSpec, folder: Path | None) -> _Plan:
+def _make_plan(spec: PopulationSpec, folder: Path | None, base: Path | None, seed: int | None = None) -> _Plan:
     plan = _Plan()
     problems: list[str] = []
     if spec.recipe is not None:
@@ -174,6 +182,7 @@ def _make_plan(spec: PopulationSpec, folder: Path | None) -> _Plan:
             for name in plan.pack.parts:
                 plan.drawn.pop(name, None)
             plan.names = list(dict.fromkeys([*plan.pack.parts, *plan.names]))
+    _plan_survey(plan, spec, folder, base, seed, problems)
     unreadable = bool(problems)
     _plan_tables(plan, spec.columns, problems, "population.columns")
     if not unreadable:
@@ -182,17 +191,39 @@ def _make_plan(spec: PopulationSpec, folder: Path | None) -> _Plan:
     return plan
 
 
-def persona_columns(spec: PopulationSpec, folder: Path | None = None) -> dict[str, Column]:
+def _plan_survey(
+    plan: _Plan, spec: PopulationSpec, folder: Path | None, base: Path | None, seed: int | None, problems: list[str]
+) -> None:
+    """Add the respondents of a survey file to the plan: the stored ones where the folder holds them."""
+    if spec.file is None:
+        given = [key for key in ("weight", "encoding", "map", "keep") if getattr(spec, key)]
+        problems += [f"'{key}' belongs to a survey file; name it with file @ population.{key}" for key in given]
+        return
+    if spec.personas is not None:
+        problems.append("a persona pack and a survey file cannot both say who the people are @ population.file")
+        return
+    try:
+        plan.survey = find_draw(spec, folder, seed) or load_respondents(spec, base, folder)
+    except PopulationError as error:
+        problems += str(error).splitlines()
+        return
+    for name in plan.survey.columns:
+        plan.drawn.pop(name, None)
+    plan.names = list(dict.fromkeys([*plan.survey.columns, *plan.names]))
+
+
+def persona_columns(spec: PopulationSpec, folder: Path | None = None, base: Path | None = None) -> dict[str, Column]:
     """Return the type of each column that the population will have, without drawing any value.
 
     Args:
         spec: The study's population.
-        folder: The user's own personas folder.
+        folder: The user's own personas folder, or a run's folder of inputs.
+        base: Folder that the survey file's path starts from.
 
     Raises:
         PopulationError: one line per problem.
     """
-    plan = _make_plan(spec, folder)
+    plan = _make_plan(spec, folder, base)
     return {**plan.columns, **({PERSONA: _persona_column(plan.pack)} if plan.pack else {})}
 
 
@@ -217,27 +248,57 @@ def _size(spec: PopulationSpec, plan: _Plan, default_size: int) -> int:
     return size
 
 
-def build_population(
-    spec: PopulationSpec, seed: int, default_size: int = 1000, folder: Path | None = None
-) -> Population:
-    """Return the population that a study describes.
+def store_respondents(
+    target: Path,
+    spec: PopulationSpec,
+    seed: int,
+    default_size: int = 1000,
+    folder: Path | None = None,
+    base: Path | None = None,
+) -> Path | None:
+    """Write the respondents that a study draws into a folder, and return the file; None without a survey file.
 
     Args:
-        spec: Recipe, persona pack, inline columns, or several of them.
-        seed: Seed of the population; agent i's values depend on it and on i, never on the size.
-        default_size: Size where neither the study nor a list nor a pack gives one.
-        folder: The user's own personas folder.
+        target: An existing folder; `build_population` finds them there when it is given as its `folder`.
+        spec: The population.
+        seed: Its seed.
+        default_size: Size where the study gives none.
+        folder: As for `build_population`.
+        base: As for `build_population`.
 
     Raises:
         PopulationError: one line per problem.
     """
-    plan = _make_plan(spec, folder)
+    if spec.file is None:
+        return None
+    plan = _make_plan(spec, folder, base)
+    return write_draw(target, spec, load_respondents(spec, base, folder), _size(spec, plan, default_size), seed)
+
+
+def build_population(
+    spec: PopulationSpec, seed: int, default_size: int = 1000, folder: Path | None = None, base: Path | None = None
+) -> Population:
+    """Return the population that a study describes.
+
+    Args:
+        spec: Recipe, persona pack, survey file, inline columns, or several of them.
+        seed: Seed of the population; agent i's values depend on it and on i, never on the size.
+        default_size: Size where neither the study nor a list nor a pack gives one.
+        folder: The user's own personas folder, or a run's folder of inputs.
+        base: Folder that the survey file's path starts from.
+
+    Raises:
+        PopulationError: one line per problem.
+    """
+    plan = _make_plan(spec, folder, base, seed)
     population = Population(_size(spec, plan, default_size))
     agents = np.arange(population.n, dtype=np.int64)
     values: dict[str, NDArray[Any]] = {name: part.values for name, part in plan.inline.items()}
     if plan.pack:
         rows = agents % plan.pack.n
         values = {**{name: part.values[rows] for name, part in plan.pack.parts.items()}, **values}
+    if plan.survey:
+        values = {**plan.survey.draw(agents, seed), **values}
     for name in plan.order:
         values[name] = draw_column(plan.drawn[name], plan.partitions[name], values, agents, seed)
     for name, column in plan.columns.items():

@@ -61,6 +61,14 @@ def read_toml(shelf: Shelf, name: str, folder: Path | None = None) -> dict[str, 
     raise PopulationError(f"{word} {quoted(name)} was removed while it was read")
 
 
+def find_own_file(shelf: Shelf, name: str, folder: Path) -> Path | None:
+    """Return the user's own pack or recipe of that name, or None where it is a shipped one or there is none."""
+    if (importlib.resources.files("personas") / shelf / f"{name}.toml").is_file():
+        return None
+    file = folder / shelf / f"{name}.toml"
+    return file if _FILE_NAME.fullmatch(name) and file.is_file() else None
+
+
 def check_head(content: dict[str, Any], allowed: set[str], problems: list[str], file: str) -> None:
     """Add a problem for each unknown top-level key and for a format other than 1."""
     for key in content:

@@ -1,0 +1,272 @@
+"""Respondents of a survey as agents: rows are drawn whole, by weight, each agent by itself.
+
+The draw is multinomial: agent i takes the respondent at whose share of the summed weights its own uniform number
+falls, so its row depends on the seed and on i, never on the number of agents. Rows are drawn whole, so whatever holds
+between variables in the file holds between columns.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.draws import draw_uniform
+from engine.errors import PopulationError
+from engine.population.codebook import Survey, nearest_variable
+from engine.population.columns import Column
+from engine.population.mapping import Mapped, map_variable
+from engine.population.schema import name_problem
+from engine.population.surveys import read_survey, read_variable_names
+from engine.population.text import quoted
+from engine.spec import MapSpec, PopulationSpec
+
+SOURCE_ROW = "source_row"
+STREAM = "population.rows"
+
+
+@dataclass(frozen=True)
+class Respondents:
+    """The rows of a survey that can become agents.
+
+    Attributes:
+        columns: Type of each column by name.
+        mapped: The columns over all rows of the file.
+        drawn_when_missing: Names of columns whose missing answers are drawn from those given.
+        weights: One per row of the file, not negative, float64; 0 where the row cannot be drawn for its weight.
+        usable: Rows that can be drawn: with a weight above 0 and an answer wherever one is needed.
+        dropped: Rows that cannot be drawn, by the column (or "weight") for which an answer is missing; a row counts
+            once for each.
+    """
+
+    columns: Mapping[str, Column]
+    mapped: Mapping[str, Mapped]
+    drawn_when_missing: frozenset[str]
+    weights: NDArray[np.float64]
+    usable: NDArray[np.bool_]
+    dropped: Mapping[str, int]
+
+    def sample(self, name: str) -> NDArray[Any]:
+        """Return the answers of a column that can be drawn, one per usable row that has one."""
+        if name == SOURCE_ROW:
+            return np.flatnonzero(self.usable) + 1
+        return self.mapped[name].values[self.usable & self.mapped[name].present]
+
+    def draw(self, agents: NDArray[np.int64], seed: int) -> dict[str, NDArray[Any]]:
+        """Return one value per agent and column, among them `source_row`.
+
+        Args:
+            agents: Agent ids.
+            seed: Seed of the population.
+        """
+        rows = _draw_rows(self.weights * self.usable, draw_uniform(seed, STREAM, 0, 0, agents))
+        values: dict[str, NDArray[Any]] = {}
+        for name, mapped in self.mapped.items():
+            chosen = mapped.values[rows]
+            lacking = np.flatnonzero(~mapped.present[rows])
+            if lacking.size:
+                uniforms = draw_uniform(seed, f"{STREAM}.{name}", 0, 0, agents[lacking])
+                donors = _draw_rows(self.weights * (self.usable & mapped.present), uniforms)
+                chosen[lacking] = mapped.values[donors]
+            values[name] = chosen
+        return values | {SOURCE_ROW: rows + 1}
+
+
+def _draw_rows(weights: NDArray[np.float64], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+    steps = np.cumsum(weights)
+    last = int(np.flatnonzero(weights)[-1])
+    rows: NDArray[np.int64] = np.searchsorted(steps[:last], uniforms * steps[-1], side="right").astype(np.int64)
+    return rows
+
+
+def source_row_column() -> Column:
+    """Return the type of the column that names each agent's row in the survey file."""
+    return Column(
+        "integer", "int64", low=1, help="Row of the respondent in the survey file; the first respondent is row 1."
+    )
+
+
+def find_survey_file(file: str, base: Path | None, folder: Path | None) -> Path:
+    """Return the survey file that a study means.
+
+    It is looked for from the study's folder and, by its plain name, in `surveys/` of the user's personas folder and
+    among the shipped files.
+
+    Raises:
+        PopulationError: none of them has it.
+    """
+    start = base or Path()
+    places = [start / file]
+    if Path(file).name == file:
+        shipped = Path(str(importlib.resources.files("personas")))
+        places += [place / "surveys" / file for place in (folder, shipped) if place is not None]
+    try:
+        found = next((place for place in places if place.is_file()), None)
+    except ValueError:
+        found = None
+    if found is None:
+        raise PopulationError(
+            f"the survey file {quoted(file)} is not in {start.absolute()}; put it there, or give its path "
+            "@ population.file"
+        )
+    return found
+
+
+def load_respondents(spec: PopulationSpec, base: Path | None = None, folder: Path | None = None) -> Respondents:
+    """Return the respondents of a study's survey file, every answer checked.
+
+    Args:
+        spec: A population with a file.
+        base: Folder that relative paths of the study start from; None for the current folder.
+        folder: The user's own personas folder.
+
+    Raises:
+        PopulationError: one line per problem.
+    """
+    path = find_survey_file(spec.file or "", base, folder)
+    try:
+        state = path.stat()
+        return _load(str(path.absolute()), (state.st_mtime_ns, state.st_size), _Key(spec))
+    except OSError as error:
+        raise PopulationError(f"{path.name} cannot be read: {error} @ population.file") from None
+
+
+class _Key:
+    """What of a population decides on its respondents, as a key of the cache."""
+
+    def __init__(self, spec: PopulationSpec) -> None:
+        self.spec = spec
+        self.text = survey_key(spec)
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.text == other.text
+
+
+def survey_key(spec: PopulationSpec) -> str:
+    """Return a text that is equal for populations which take the same from the same survey file."""
+    return spec.model_dump_json(include={"file", "weight", "encoding", "map", "keep"})
+
+
+@functools.lru_cache(maxsize=8)
+def _load(path: str, state: tuple[int, int], key: _Key) -> Respondents:
+    """Read and map a file; `state` tells versions of it apart."""
+    spec, problems = key.spec, list[str]()
+    wanted = _wanted(spec, problems)
+    survey = _read_asked(Path(path), spec, _asked(spec, wanted), problems)
+    known = [] if survey is None else [variable.name for variable in survey.variables]
+    mapped: dict[str, Mapped] = {}
+    weights = None
+    if survey is not None:
+        weights = _weights(spec, survey, problems) if spec.weight is None or spec.weight in known else None
+        for name, (mapping, where) in wanted.items():
+            found = map_variable(name, mapping, survey, problems, where) if mapping.variable in known else None
+            if found is not None:
+                mapped[name] = found
+    if problems or weights is None:
+        raise PopulationError("\n".join(dict.fromkeys(problems)))
+    return _combine(mapped, {name: mapping for name, (mapping, _) in wanted.items()}, weights)
+
+
+def _read_asked(
+    path: Path, spec: PopulationSpec, asked: Sequence[tuple[str, str]], problems: list[str]
+) -> Survey | None:
+    """Read the variables that a study names; None after adding what is wrong to `problems`."""
+    try:
+        names = read_variable_names(path, encoding=spec.encoding)
+        known = set(names)
+        for where, variable in asked:
+            if variable not in known:
+                wrong = f"{quoted(variable)} is not a variable of {path.name}{nearest_variable(variable, names)}"
+                problems.append(f"{wrong} @ {where}")
+        used = list(dict.fromkeys(variable for _, variable in asked if variable in known))
+        return read_survey(path, encoding=spec.encoding, variables=used) if used else None
+    except PopulationError as error:
+        place = "population.encoding" if "encoding" in str(error) else "population.file"
+        problems.append(f"{error} @ {place}")
+        return None
+
+
+def _wanted(spec: PopulationSpec, problems: list[str]) -> dict[str, tuple[MapSpec, str]]:
+    """Return the mapping of each column and its key in the study."""
+    wanted = {name: (mapping, f"population.map.{name}") for name, mapping in spec.map.items()}
+    for name in spec.keep:
+        if name in spec.map:
+            problems.append(f"{quoted(name)} is mapped and kept; leave it out of one @ population.keep")
+        wanted.setdefault(name, (MapSpec(variable=name), "population.keep"))
+    for name, (_, where) in wanted.items():
+        wrong = name_problem(name)
+        if name == SOURCE_ROW:
+            wrong = f"'{SOURCE_ROW}' is the column of the respondents' rows; choose another name"
+        if wrong:
+            told = "; map it under another name instead" if where == "population.keep" else ""
+            problems.append(f"{wrong}{told} @ {where}")
+    if not wanted:
+        problems.append("no variable of the survey is used; name some in map or keep @ population.file")
+    return wanted
+
+
+def _asked(spec: PopulationSpec, wanted: Mapping[str, tuple[MapSpec, str]]) -> list[tuple[str, str]]:
+    """Return (key, variable) of all that the study names."""
+    asked = [
+        (where if where == "population.keep" else f"{where}.variable", mapping.variable)
+        for mapping, where in wanted.values()
+    ]
+    return asked + ([("population.weight", spec.weight)] if spec.weight is not None else [])
+
+
+def _weights(spec: PopulationSpec, survey: Survey, problems: list[str]) -> NDArray[np.float64] | None:
+    if spec.weight is None:
+        return np.ones(survey.n_rows)
+    if survey.variable(spec.weight).type != "number":
+        problems.append(f"{quoted(spec.weight)} holds no numbers, so it cannot be a weight @ population.weight")
+        return None
+    weights = survey.frame[spec.weight].fill_null(0.0).to_numpy().astype(np.float64)
+    negative = np.flatnonzero(weights < 0)
+    if negative.size:
+        shown = f"{weights[negative[0]]:g} in row {negative[0] + 1}"
+        problems.append(f"{quoted(spec.weight)} has negative weights ({shown}) @ population.weight")
+    elif not weights.sum() > 0:
+        problems.append(f"all weights in {quoted(spec.weight)} are 0 or missing @ population.weight")
+    else:
+        return weights
+    return None
+
+
+def _combine(mapped: dict[str, Mapped], mappings: Mapping[str, MapSpec], weights: NDArray[np.float64]) -> Respondents:
+    drawn = frozenset(name for name, mapping in mappings.items() if mapping.missing == "draw")
+    usable, dropped = weights > 0, dict[str, int]()
+    if not usable.all():
+        dropped["weight"] = int((~usable).sum())
+    for name in mapped:
+        if name not in drawn and not mapped[name].present.all():
+            dropped[name] = int((~mapped[name].present).sum())
+    for name in dropped.keys() & mapped.keys():
+        usable = usable & mapped[name].present
+    without = [name for name in drawn if not (usable & mapped[name].present).any()]
+    if not usable.any() or without:
+        listed = ", ".join(f"{name} ({n})" for name, n in dropped.items()) or ", ".join(without)
+        raise PopulationError(
+            f"no respondent is left: answers are missing for {listed}; leave a variable out, or draw what is missing "
+            "@ population.map"
+        )
+    columns = {name: part.column for name, part in mapped.items()} | {SOURCE_ROW: source_row_column()}
+    return Respondents(columns, mapped, drawn, weights, usable, dropped)
+
+
+def summarise_weights(weights: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
+    """Return (effective number of respondents, largest weight by the smallest) of weights above 0.
+
+    Source: Kish (1965), Survey Sampling, section 11.7: (sum w)^2 / sum w^2.
+    """
+    positive = np.asarray(weights, np.float64)
+    positive = positive[positive > 0]
+    return float(positive.sum() ** 2 / (positive**2).sum()), float(positive.max() / positive.min())
