@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import types
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
 import streamlit as st
@@ -90,24 +90,29 @@ def model_fields(
     *,
     per_row: int = 3,
     skip: Iterable[str] = (),
+    choices: Mapping[str, Sequence[Any]] | None = None,
 ) -> None:
-    """Draw one field per parameter of a model, in rows."""
+    """Draw one field per parameter of a model, in rows; `choices` names the values that a parameter can have."""
     names = [name for name in model.model_fields if name not in set(skip)]
     for start in range(0, len(names), per_row):
         columns = st.columns(per_row, gap="medium")
         for column, name in zip(columns, names[start : start + per_row], strict=False):
             with column:
-                model_field(name, model.model_fields[name], prefix, draft, problems)
+                model_field(name, model.model_fields[name], prefix, draft, problems, (choices or {}).get(name, ()))
 
 
-def model_field(name: str, info: FieldInfo, prefix: str, draft: Draft, problems: Problems) -> None:
+def model_field(
+    name: str, info: FieldInfo, prefix: str, draft: Draft, problems: Problems, choices: Sequence[Any] = ()
+) -> None:
     """Draw one parameter: a choice, a switch, a number, or a text, with its messages below."""
     key = f"{prefix}.{name}" if prefix else name
     kind = plain_type(info.annotation)
     value = draft.get(key, default_of(info))
     label, words = label_of(name, info), help_of(key, info)
     options = get_args(kind) if get_origin(kind) is Literal else ()
-    if options and value in options:
+    if choices:
+        choice_field(draft, key, label, list(dict.fromkeys([*choices, value])), value, help=words)
+    elif options and value in options:
         choice_field(draft, key, label, options, value, help=words)
     elif kind is bool and isinstance(value, bool | None):
         _keyed(st.toggle, key, label, value=bool(value), help=words)

@@ -53,6 +53,7 @@ class View {
     this.pick = (agent) => setTriggerValue("picked", { agent, step: this.step() });
     this.stage.style.height = data.height + "px";
     const style = getComputedStyle(this.root.host ?? this.root);
+    this.find(".view").style.colorScheme = isDark(style.getPropertyValue("--st-background-color")) ? "dark" : "light";
     this.ink = style.getPropertyValue("--st-text-color").trim() || "#444";
     const select = this.find(".column");
     const names = data.columns.map((column) => column.name);
@@ -481,6 +482,11 @@ function fill(select, values, texts) {
       return option;
     }),
   );
+}
+
+function isDark(colour) {
+  const found = /^#[0-9a-f]{6}$/i.test(colour.trim()) ? rgb(colour.trim()) : [255, 255, 255];
+  return found[0] + found[1] + found[2] < 384;
 }
 
 function rgb(hexadecimal) {

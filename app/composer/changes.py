@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import streamlit as st
 
 from app import session
 from app.composer.deciders import persona_sample
 from app.drafts import Draft, normal_key
-from app.forms import Problems, model_fields, number_field, safe, show_problems, text_field
+from app.forms import Problems, model_fields, number_field, plain_type, safe, show_problems, text_field
 from engine import registry
 from engine.loading import scenario_info
 
@@ -187,8 +187,24 @@ def _what(draft: Draft, prefix: str, row: dict[str, Any], problems: Problems) ->
     if now in effects:
         effect = registry.effects.get(now)
         per_row = 1 if now == "broadcast" else 2
-        model_fields(effect.params, f"{prefix}.do", draft, problems, per_row=per_row, skip=("pairs",))
+        choices = possible_values(draft, row.get("do") or {})
+        model_fields(effect.params, f"{prefix}.do", draft, problems, per_row=per_row, skip=("pairs",), choices=choices)
         show_problems(tuple(p for p in problems if p.key.endswith(".do")), f"{prefix}.do")
+
+
+def possible_values(draft: Draft, do: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return the values that the fields of an effect can have, where they are known: columns, knobs, labels."""
+    info = scenario_info(str(draft.get("scenario")))
+    people = persona_sample(draft)
+    columns = dict(info.columns) | (dict(people.columns) if people is not None else {})
+    chosen = columns.get(str(do.get("column")))
+    found: dict[str, list[Any]] = {"column": list(columns), "param": list(info.params.model_fields)}
+    if chosen is not None and chosen.labels:
+        found["value"] = list(chosen.labels)
+    knob = info.params.model_fields.get(str(do.get("param")))
+    if knob is not None and get_origin(plain_type(knob.annotation)) is Literal:
+        found["value"] = list(get_args(plain_type(knob.annotation)))
+    return found
 
 
 def _set_what(draft: Draft, prefix: str, effect: str) -> None:

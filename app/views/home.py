@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,14 @@ FIRST = ("sir", "bounded_confidence", "persuasion", "fishery")
 
 def show() -> None:
     """Draw the page."""
+    names = scenario_names()
     words, onward = st.columns([3, 2], vertical_alignment="center")
     with words:
         st.subheader("Start from a template")
         st.caption("Play runs it as it is. Open lets you change everything first.")
     with onward, st.container(horizontal=True, horizontal_alignment="right"):
         show_last_run()
-    show_templates()
+    show_cards(names[:CARDS_PER_ROW])
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader("Recent runs")
@@ -40,13 +42,17 @@ def show() -> None:
     with right:
         st.subheader("Your studies")
         show_studies()
+    if names[CARDS_PER_ROW:]:
+        st.subheader("More templates")
+        show_cards(names[CARDS_PER_ROW:])
 
 
 @st.cache_resource
 def scenario_names() -> list[str]:
-    """Return the names of all scenarios: the easiest to follow first, then by name."""
+    """Return the names of all scenarios: the easiest to follow first, then by family."""
     registry.discover()
-    return sorted(registry.scenarios, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
+    families = {name: info.family for name, info in registry.scenarios.items()}
+    return sorted(families, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), families[name], name))
 
 
 def show_last_run() -> None:
@@ -57,9 +63,8 @@ def show_last_run() -> None:
         st.page_link("views/live.py", label=label, icon=":material/history:", query_params={"run": runs[0].run_id})
 
 
-def show_templates() -> None:
+def show_cards(names: Sequence[str]) -> None:
     """Draw one card per scenario."""
-    names = scenario_names()
     for start in range(0, len(names), CARDS_PER_ROW):
         columns = st.columns(CARDS_PER_ROW, gap="medium")
         for column, name in zip(columns, names[start : start + CARDS_PER_ROW], strict=False):
@@ -138,7 +143,7 @@ def _runs_table() -> None:
     st.dataframe(
         [_row(info) for info in runs],
         hide_index=True,
-        height=min(38 + 35 * len(runs), 330),
+        height=min(38 + 35 * len(runs), 320),
         column_config={
             "open": st.column_config.ButtonColumn("", on_click=_open_run, key="home_open", width="small"),
             "study": st.column_config.TextColumn("Study", width="medium"),
@@ -185,7 +190,7 @@ def _open_run() -> None:
 def show_studies() -> None:
     """Draw the list of the user's study files."""
     folder = session.workspace().studies
-    files = sorted(folder.glob("*.toml"), key=lambda path: path.stat().st_mtime, reverse=True)[:12]
+    files = sorted(folder.glob("*.toml"), key=lambda path: path.stat().st_mtime, reverse=True)[:8]
     if not files:
         st.caption("Nothing saved yet. Open a template: every change is saved by itself, here.")
     for path in files:

@@ -15,6 +15,7 @@ from app.forms import safe, title_of
 from app.frames import load_meta
 from app.inspector import agent_names, show_agent
 from app.notices import show_language_notice
+from app.verbs import show_fork, show_inject
 from engine.contract import ScenarioInfo
 from engine.loading import scenario_info
 from engine.runs import RunInfo, cancel_run, list_runs, pause_run, read_info, resume_run
@@ -61,7 +62,7 @@ def run_bar(run_id: str, was_active: bool) -> None:
         st.error("This run is no longer in the workspace.")
         return
     info = read_info(folder)
-    state, buttons = st.columns([38, 28], vertical_alignment="center", gap="medium")
+    state, buttons = st.columns([34, 34], vertical_alignment="center", gap="medium")
     with state:
         _progress(info)
     with buttons, st.container(horizontal=True, horizontal_alignment="right", gap="small"):
@@ -111,6 +112,11 @@ def _buttons(info: RunInfo) -> None:
         st.button(
             "Resume", key="resume", icon=":material/play_arrow:", on_click=attempt, args=(resume_run, info.folder)
         )
+    scenario = scenario_info(info.scenario)
+    if info.status in ("running", "paused"):
+        show_inject(info, scenario)
+    elif info.status == "done":
+        show_fork(info, scenario)
     if info.status in ACTIVE:
         with st.popover("Cancel", icon=":material/stop:", key="cancel_ask"):
             st.caption("What is recorded so far stays; the run can be resumed later.")

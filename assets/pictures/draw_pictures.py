@@ -155,8 +155,8 @@ def litter() -> list[str]:
             x, y = 72 + 18 * place + 18 * row + rng.uniform(-2, 2), 154 - 19 * row
             colour = (GREY, GOLD, VIOLET, SKY)[rng.integers(4)]
             out.append(
-                f'<rect x="{x - 8:.1f}" y="{y - 8:.1f}" width="16" height="16" rx="3" fill="{colour}" fill-opacity=".8" '
-                f'transform="rotate({rng.uniform(-14, 14):.0f} {x:.1f} {y:.1f})"/>'
+                f'<rect x="{x - 8:.1f}" y="{y - 8:.1f}" width="16" height="16" rx="3" fill="{colour}" '
+                f'fill-opacity=".8" transform="rotate({rng.uniform(-14, 14):.0f} {x:.1f} {y:.1f})"/>'
             )
     return out
 
@@ -181,6 +181,144 @@ def argument() -> list[str]:
     return out
 
 
+def averaging(pull: float, seed: int) -> np.ndarray:
+    """Return opinions by step, shape (steps, people): people lean to their neighbours and to where they began."""
+    rng = np.random.default_rng(seed)
+    start = rng.random(40)
+    near = rng.random((40, 40)) < 0.05
+    weights = np.maximum(near, near.T) + 5.0 * np.eye(40)
+    weights = weights / weights.sum(axis=1, keepdims=True)
+    steps = [start]
+    for _ in range(24):
+        steps.append(pull * weights @ steps[-1] + (1 - pull) * start)
+    return np.array(steps)
+
+
+def tracks(track: np.ndarray) -> list[str]:
+    """Return one line per person, coloured by where it began."""
+    x = np.linspace(12, 308, len(track))
+    colours = (BLUE, SKY, GREEN, GOLD, RED)
+    return [
+        path(through(np.stack([x, 156 - 144 * track[:, i]], axis=1)), colours[int(track[0, i] * 4.999)], 1.3, 0.7)
+        for i in np.argsort(track[0])
+    ]
+
+
+def repeated_averages() -> list[str]:
+    """Opinions that melt into one."""
+    return tracks(averaging(1.0, 7))
+
+
+def stubborn_averages() -> list[str]:
+    """Opinions that draw together and stop short of agreement."""
+    return tracks(averaging(0.9, 7))
+
+
+def cells(state: np.ndarray, colours: tuple[str, ...], size: float, gap: float) -> list[str]:
+    """Return a grid of small squares coloured by state; -1 is left out."""
+    rows, columns = state.shape
+    left, top = (WIDTH - columns * size) / 2, (HEIGHT - rows * size) / 2
+    return [
+        f'<rect x="{left + c * size:.1f}" y="{top + r * size:.1f}" width="{size - gap:.1f}" height="{size - gap:.1f}" '
+        f'rx="1.5" fill="{colours[state[r, c]]}"/>'
+        for r in range(rows)
+        for c in range(columns)
+        if state[r, c] >= 0
+    ]
+
+
+def patches() -> list[str]:
+    """Everyone copies a neighbour: patches of one opinion."""
+    rng = np.random.default_rng(12)
+    state = rng.integers(0, 2, (14, 28))
+    for _ in range(14 * 28 * 14):
+        r, c = rng.integers(14), rng.integers(28)
+        dr, dc = ((0, 1), (1, 0), (0, -1), (-1, 0))[rng.integers(4)]
+        state[r, c] = state[(r + dr) % 14, (c + dc) % 28]
+    return cells(state, (BLUE, GOLD), 11, 1.4)
+
+
+def neighbourhoods() -> list[str]:
+    """Nobody asks for more than a few neighbours of their own kind, and yet two quarters form."""
+    rng = np.random.default_rng(3)
+    state = rng.choice([-1, 0, 1], size=(14, 28), p=[0.14, 0.43, 0.43])
+    for _ in range(6000):
+        r, c = rng.integers(14), rng.integers(28)
+        if state[r, c] < 0:
+            continue
+        around = [state[(r + dr) % 14, (c + dc) % 28] for dr in (-1, 0, 1) for dc in (-1, 0, 1) if dr or dc]
+        settled = [other for other in around if other >= 0]
+        if settled and sum(other == state[r, c] for other in settled) / len(settled) < 0.45:
+            free = np.argwhere(state < 0)
+            fr, fc = free[rng.integers(len(free))]
+            state[fr, fc], state[r, c] = state[r, c], -1
+    return cells(state, (GREEN, VIOLET), 11, 1.4)
+
+
+def cascade() -> list[str]:
+    """News that runs from the middle outwards, from person to person."""
+    rng = np.random.default_rng(21)
+    out, dots = [], [circle(160, 84, 7, RED)]
+    grown = [(160.0, 84.0, angle) for angle in np.linspace(0, 2 * np.pi, 7)[:-1]]
+    for ring in range(3):
+        following = []
+        for x, y, angle in grown:
+            for turn in (-0.42, 0.05, 0.5)[: 1 + int(rng.integers(1, 3))]:
+                end = angle + turn + rng.normal(0, 0.08)
+                length = (46, 32, 24)[ring]
+                nx, ny = x + 1.35 * length * math.cos(end), y + 0.82 * length * math.sin(end)
+                if not (12 < nx < 308 and 10 < ny < 158):
+                    continue
+                told = rng.random() < (0.95, 0.8, 0.55)[ring]
+                out.append(path(f"M{x:.1f} {y:.1f}L{nx:.1f} {ny:.1f}", GREY, 1, 0.6))
+                dots.append(circle(nx, ny, 4.6 - 0.7 * ring, RED if told else BLUE))
+                if told:
+                    following.append((nx, ny, end))
+        grown = following
+    return out + dots
+
+
+def tipping() -> list[str]:
+    """Many starts with a handful of adopters: nothing happens, or nearly all adopt."""
+    rng = np.random.default_rng(8)
+    out = []
+    x = np.linspace(12, 308, 60)
+    for run in range(18):
+        begins, tips = rng.uniform(60, 230), run % 3 != 0
+        y = 0.9 / (1 + np.exp(-(x - begins) / 11)) if tips else rng.uniform(0.01, 0.07) * (1 - np.exp(-x / 60))
+        out.append(path(through(np.stack([x, 154 - 142 * y], axis=1)), RED if tips else BLUE, 1.5, 0.65))
+    return out
+
+
+def crowd() -> list[str]:
+    """A crowd that leans towards its own majority."""
+    rng = np.random.default_rng(6)
+    out = []
+    for row in range(6):
+        for place in range(14):
+            x, y = 20 + place * 21.6, 18 + row * 26
+            up = rng.random() < 0.2 + 0.75 * place / 13
+            colour, way = (GOLD, -1) if up else (BLUE, 1)
+            out.append(
+                path(f"M{x:.1f} {y - way * 8}v{way * 16}m-4.5 {-way * 5}l4.5 {way * 5}l4.5 {-way * 5}", colour, 2)
+            )
+    return out
+
+
+def words_in_use() -> list[str]:
+    """A babble of made-up words, of which one wins."""
+    rng = np.random.default_rng(10)
+    out = []
+    for place in range(9):
+        for row in range(5):
+            x, y = 20 + place * 33.5, 16 + row * 31
+            agreed = rng.random() < place / 7
+            colour = GREEN if agreed else (BLUE, GOLD, VIOLET, RED, SKY)[rng.integers(5)]
+            bubble = f"M{x} {y}h18a4 4 0 0 1 4 4v9a4 4 0 0 1-4 4h-10l-5 5v-5h-3a4 4 0 0 1-4-4v-9a4 4 0 0 1 4-4z"
+            out.append(f'<path d="{bubble}" fill="{colour}" fill-opacity=".88"/>')
+    return out
+
+
 def general() -> list[str]:
     """Agents and ties, for a scenario without a picture of its own."""
     rng = np.random.default_rng(2)
@@ -199,6 +337,14 @@ PICTURES: dict[str, Callable[[], list[str]]] = {
     "pollution": river,
     "trash": litter,
     "persuasion": argument,
+    "degroot": repeated_averages,
+    "friedkin_johnsen": stubborn_averages,
+    "voter": patches,
+    "schelling": neighbourhoods,
+    "independent_cascade": cascade,
+    "threshold_cascade": tipping,
+    "majority_force": crowd,
+    "naming_game": words_in_use,
     "scenario": general,
 }
 
@@ -207,11 +353,13 @@ def main() -> None:
     """Write every picture."""
     for name, draw in PICTURES.items():
         words = (draw.__doc__ or "").strip().split("\n")[0]
+        edge = f'<rect width="{WIDTH}" height="{HEIGHT}" rx="10"/>'
+        ground = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#7F9AA3" fill-opacity=".10"/>'
         text = (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH * 2}" height="{HEIGHT * 2}" '
-            f'role="img"><title>{words}</title><clipPath id="edge-{name}"><rect width="{WIDTH}" height="{HEIGHT}" rx="10"/>'
-            f'</clipPath><g clip-path="url(#edge-{name})"><rect width="{WIDTH}" height="{HEIGHT}" fill="#7F9AA3" '
-            f'fill-opacity=".10"/>{"".join(draw())}</g></svg>\n'
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+            f'width="{WIDTH * 2}" height="{HEIGHT * 2}" role="img"><title>{words}</title>'
+            f'<clipPath id="edge-{name}">{edge}</clipPath>'
+            f'<g clip-path="url(#edge-{name})">{ground}{"".join(draw())}</g></svg>\n'
         )
         Path(__file__).with_name(f"{name}.svg").write_text(text, encoding="utf-8")
 
