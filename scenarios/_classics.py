@@ -141,28 +141,44 @@ def join_layers(network):
     return indptr, indices, n_complete
 
 
-@njit(cache=True, inline="always")
-def pick_neighbour(indptr, indices, n_complete, i, u):
-    """Return the neighbour of agent i that a uniform u in [0, 1) points at, every tie alike; -1 for an isolate."""
-    others = indptr.size - 2
-    stored = indptr[i + 1] - indptr[i]
-    degree = stored + n_complete * others
-    if degree == 0:
-        return -1
-    place = int(u * degree)
-    if place < stored:
-        return int(indices[indptr[i] + place])
-    j = (place - stored) % others
-    return j + (j >= i)
+@njit(cache=True, nogil=True)
+def draw_agents(n, number, step, key):
+    """Return the agent of each of `number` updates, any of n alike, drawn with the update's number as turn; int64."""
+    agents = np.empty(number, np.int64)
+    for k in range(number):
+        agents[k] = int(keyed_uniform(key, step, k, 0, 0) * n)
+    return agents
 
 
 @njit(cache=True, nogil=True)
 def draw_neighbours(indptr, indices, n_complete, agents, step, key):
-    """Return one neighbour for each update number k of `agents`, drawn with turn k; int64, -1 for isolates."""
-    found = np.empty(agents.size, np.int64)
+    """Return one neighbour of the agent of each update, every tie alike; int64, -1 for an isolate.
+
+    Args:
+        indptr: Rows of the stored ties, as `join_layers` gives them.
+        indices: Neighbours of the stored ties.
+        n_complete: Number of complete layers.
+        agents: int64 (k,); the place in it is the turn of the draw.
+        step: Step of the run.
+        key: Key of the stream.
+    """
+    u = np.empty(agents.size)
     for k in range(agents.size):
+        u[k] = keyed_uniform(key, step, k, agents[k], 0)
+    others = indptr.size - 2
+    found = np.empty(agents.size, np.int64)
+    for k in range(agents.size):  # apart from the draws, so that the memory is read far ahead
         i = agents[k]
-        found[k] = pick_neighbour(indptr, indices, n_complete, i, keyed_uniform(key, step, k, i, 0))
+        stored = indptr[i + 1] - indptr[i]
+        degree = stored + n_complete * others
+        place = int(u[k] * degree)
+        if degree == 0:
+            found[k] = -1
+        elif place < stored:
+            found[k] = indices[indptr[i] + place]
+        else:
+            j = (place - stored) % others
+            found[k] = j + (j >= i)
     return found
 
 

@@ -27,13 +27,14 @@ import numpy as np
 from numba import njit
 
 from engine import Measure, ScenarioParams, column, keyed_uniform, knob, scenario
-from scenarios._classics import any_difference, join_layers, pick_neighbour
+from scenarios._classics import any_difference, draw_agents, draw_neighbours, join_layers
 
 # Constants: value, source.
 SPREAD = (
     1_327_217_885  # odd, the golden section of 2^31: the k-th word is k x SPREAD mod 2^31, which never repeats; ours
 )
 MODULUS = 2**31
+BACK = pow(SPREAD, -1, MODULUS)  # turns a word's number back into which word it was
 ROOM = 8  # words that fit beside the largest inventory before it must grow; ours
 
 
@@ -50,37 +51,34 @@ class Params(ScenarioParams):
 
 
 @njit(cache=True, nogil=True)
-def _play(known, size, committed, ties, invented, game, games, step, keys):
-    """Play games `game`..`games` - 1 in place, as far as there is room for a hearer's next word.
+def _play(known, size, committed, speaker, hearer, invented, game, step, key):
+    """Play the games from number `game` on in place, as far as there is room for a hearer's next word.
 
     Args:
         known: int32 (n, room); agent i knows known[i, :size[i]], in the order of learning.
         size: int32 (n,).
         committed: Boolean (n,).
-        ties: (indptr, indices, number of complete layers).
+        speaker: int64 (games,).
+        hearer: int64 (games,), -1 where the speaker has no neighbour.
         invented: Words made up so far.
         game: First game to play.
-        games: Games of the step.
         step: Step of the run.
-        keys: Keys of the streams speaker, hearer, word, uint64 (3,).
+        key: Key of the stream that chooses words.
 
     Returns:
         (next game, words made up so far).
     """
-    n, room = known.shape
-    indptr, indices, n_complete = ties
-    for g in range(game, games):
-        i = int(keyed_uniform(keys[0], step, g, 0, 0) * n)
-        j = pick_neighbour(indptr, indices, n_complete, i, keyed_uniform(keys[1], step, g, i, 0))
+    for g in range(game, speaker.size):
+        i, j = speaker[g], hearer[g]
         if j < 0:
             continue
-        if size[j] == room:
+        if size[j] == known.shape[1]:
             return g, invented
         if size[i] == 0:
             invented += 1
             known[i, 0] = invented * SPREAD % MODULUS
             size[i] = 1
-        word = known[i, int(keyed_uniform(keys[2], step, g, i, 0) * size[i])]
+        word = known[i, int(keyed_uniform(key, step, g, i, 0) * size[i])]
         understood = False
         for k in range(size[j]):
             understood = understood or known[j, k] == word
@@ -92,7 +90,7 @@ def _play(known, size, committed, ties, invented, game, games, step, keys):
         elif not committed[j]:
             known[j, size[j]] = word
             size[j] += 1
-    return games, invented
+    return speaker.size, invented
 
 
 def pack_words(known, size):
@@ -116,12 +114,22 @@ def last_words(known, size):
     return np.where(size > 0, known[np.arange(size.size), np.maximum(size - 1, 0)], 0).astype(np.int32)
 
 
+def count_distinct(words, n_invented):
+    """Return how many different words there are among `words`; fast where all were made up in this run."""
+    which = words.astype(np.int64) * BACK % MODULUS
+    if which.max(initial=0) > n_invented:
+        return int(np.unique(words).size)
+    used = np.zeros(n_invented + 1, bool)
+    used[which] = True
+    return int(np.count_nonzero(used))
+
+
 def store_words(world, known, size):
     """Keep inventories and their counts in the world."""
     world.env["inventories"] = pack_words(known, size)
     world.env["n_words"] = int(size.sum())
     words = known[np.arange(known.shape[1]) < size[:, None]]
-    world.env["n_distinct_words"] = int(np.unique(words).size)
+    world.env["n_distinct_words"] = count_distinct(words, world.env["n_invented"])
     world.population["word"] = last_words(known, size)
     world.env["settled"] = bool(np.all(size == 1)) and world.env["n_distinct_words"] == 1
 
@@ -189,12 +197,12 @@ class NamingGame:
         given = np.flatnonzero(world.population["word"] != last_words(known, size))
         known[given, 0] = world.population["word"][given]
         size[given] = known[given, 0] > 0
-        ties = join_layers(world.network)
-        keys = np.array([world.key(stream) for stream in ("speaker", "hearer", "word")], np.uint64)
-        game, invented = 0, world.env["n_invented"]
-        while game < n // 2:
-            game, invented = _play(known, size, committed, ties, invented, game, n // 2, world.step, keys)
-            if game < n // 2:
+        speaker = draw_agents(n, n // 2, world.step, world.key("speaker"))
+        hearer = draw_neighbours(*join_layers(world.network), speaker, world.step, world.key("hearer"))
+        game, invented, key = 0, world.env["n_invented"], world.key("word")
+        while game < speaker.size:
+            game, invented = _play(known, size, committed, speaker, hearer, invented, game, world.step, key)
+            if game < speaker.size:
                 known = np.pad(known, ((0, 0), (0, known.shape[1])))
         world.env["n_invented"] = int(invented)
         store_words(world, known, size)

@@ -85,13 +85,16 @@ def _look_around(x, y, group, board):
     rows, columns = board.shape
     like, present = np.zeros(x.size, np.int8), np.zeros(x.size, np.int8)
     for i in range(x.size):
-        for dy in (-1, 0, 1):
-            row = (y[i] + dy) % rows
-            for dx in (-1, 0, 1):
-                found = board[row, (x[i] + dx) % columns]
-                if found and (dx or dy):
-                    present[i] += 1
-                    like[i] += found == group[i] + 1
+        own, same, others = group[i] + 1, 0, 0
+        here, row = np.int64(x[i]), np.int64(y[i])
+        left, right = here - 1 if here > 0 else columns - 1, here + 1 if here < columns - 1 else 0
+        above, below = row - 1 if row > 0 else rows - 1, row + 1 if row < rows - 1 else 0
+        for r in (above, row, below):
+            for c in (left, here, right):
+                found = board[r, c]
+                same += found == own
+                others += found > 0
+        like[i], present[i] = same - 1, others - 1
     return like, present
 
 
@@ -139,16 +142,16 @@ def fill_board(world):
     return board
 
 
-def look_around(world):
+def look_around(world, board):
     """Return (like_share, neighbours): float64 (n,), 1 where there are no neighbours, and int8 (n,)."""
-    board, population = fill_board(world), world.population
+    population = world.population
     like, present = _look_around(population["x"], population["y"], population["group"], board)
     return np.where(present > 0, like / np.maximum(present, 1), 1.0), present
 
 
-def choose_movers(world):
+def choose_movers(world, board):
     """Return the agents who decide to move, ascending, from what everyone sees at t."""
-    share, present = look_around(world)
+    share, present = look_around(world, board)
     asked = np.flatnonzero(present > 0)
     if world.decided_by_rule(move):
         return asked[share[asked] < world.params.tolerance - ROUNDING]
@@ -157,7 +160,7 @@ def choose_movers(world):
 
 def keep_view(world):
     """Store what everyone sees in the columns that show it."""
-    share, present = look_around(world)
+    share, present = look_around(world, fill_board(world))
     world.population["like_share"] = share.astype(world.population["like_share"].dtype)
     world.population["neighbours"] = present
 
@@ -242,9 +245,8 @@ class Schelling:
 
     def step(self, world):
         """Let everyone decide, then move those who want to."""
-        movers, population = choose_movers(world), world.population
-        taken = fill_board(world).ravel() > 0
-        empty = np.flatnonzero(~taken)
+        population, board = world.population, fill_board(world)
+        movers, empty = choose_movers(world, board), np.flatnonzero(board.ravel() == 0)
         if movers.size and empty.size:
             order = world.rng("order").permutation(movers)
             x, y = population["x"].copy(), population["y"].copy()

@@ -35,7 +35,7 @@ from engine import (
     knob,
     scenario,
 )
-from scenarios._classics import any_difference, draw_neighbours, given_codes, join_layers, pick_neighbour
+from scenarios._classics import any_difference, draw_agents, draw_neighbours, given_codes, join_layers
 
 # Constants of the rule, all of them knobs: value, source.
 INITIAL_SHARE = 0.5  # the textbook start
@@ -80,20 +80,16 @@ adopt = Decision(
 
 
 @njit(cache=True, nogil=True)
-def _copy_all(x, read, zealot, indptr, indices, n_complete, noise, in_turn, step, keys):
-    """Make N updates by rule, in place; `read` is x itself (one after another) or a copy of it (all at once)."""
-    n = x.size
-    for k in range(n):
-        i = int(keyed_uniform(keys[0], step, k, 0, 0) * n) if in_turn else k
+def _copy_all(x, read, zealot, who, other, noise, step, key):
+    """Make the updates by rule, in place; `read` is x itself (one after another) or a copy of it (all at once)."""
+    for k in range(who.size):
+        i, j = who[k], other[k]
         if zealot[i]:
             continue
-        if noise > 0:
-            u = keyed_uniform(keys[1], step, k, i, 0)
-            if u < noise:
-                x[i] = FAVOUR if u < noise / 2 else AGAINST
-                continue
-        j = pick_neighbour(indptr, indices, n_complete, i, keyed_uniform(keys[2], step, k, i, 0))
-        if j >= 0:
+        u = keyed_uniform(key, step, k, i, 0) if noise > 0 else 1.0
+        if u < noise:
+            x[i] = FAVOUR if u < noise / 2 else AGAINST
+        elif j >= 0:
             x[i] = read[j]
 
 
@@ -113,20 +109,17 @@ def _place_in_batches(who, other, n):
     return batch
 
 
-def copy_by_decision(world, x, zealot, ties, in_turn):
-    """Make N updates through `world.decide`, changing x in place; the turn of a decision is the update's number.
+def copy_by_decision(world, x, zealot, who, other):
+    """Make the updates through `world.decide`, changing x in place; the turn of a decision is the update's number.
 
-    Draws are those of `_copy_all`, and batches keep the order of updates that touch one another.
+    Draws are those of `_copy_all`. One after another, batches keep the order of updates that touch one another.
     """
-    n, noise = x.size, world.params.noise
-    turn = np.arange(n)
-    who = (world.uniform("update", np.zeros(n, np.int64), turn=turn) * n).astype(np.int64) if in_turn else turn
-    other = draw_neighbours(*ties, who, world.step, world.key("neighbour"))
-    coin = world.uniform("noise", who, turn=turn)
+    noise, in_turn = world.params.noise, world.params.update == "asynchronous"
+    coin = world.uniform("noise", who, turn=np.arange(who.size))
     noisy = coin < noise
-    other[noisy] = -1
+    other = np.where(noisy, -1, other)
     acts = np.flatnonzero(~zealot[who] & (noisy | (other >= 0)))
-    batch = _place_in_batches(who[acts], other[acts], n) if in_turn else np.zeros(acts.size, np.int64)
+    batch = _place_in_batches(who[acts], other[acts], x.size) if in_turn else np.zeros(acts.size, np.int64)
     for number in range(int(batch.max(initial=-1)) + 1):
         now = acts[batch == number]
         i, j = who[now], other[now]
@@ -198,14 +191,15 @@ class Voter:
 
     def step(self, world):
         """Make N updates."""
-        params, zealot = world.params, world.population["zealot"]
+        params, zealot, step = world.params, world.population["zealot"], world.step
+        x, n = world.population["opinion"].copy(), world.n_agents
         in_turn = params.update == "asynchronous"
-        ties, x = join_layers(world.network), world.population["opinion"].copy()
+        who = draw_agents(n, n, step, world.key("update")) if in_turn else np.arange(n)
+        other = draw_neighbours(*join_layers(world.network), who, step, world.key("neighbour"))
         if world.decided_by_rule(adopt):
-            keys = np.array([world.key(stream) for stream in ("update", "noise", "neighbour")], np.uint64)
-            _copy_all(x, x if in_turn else x.copy(), zealot, *ties, params.noise, in_turn, world.step, keys)
+            _copy_all(x, x if in_turn else x.copy(), zealot, who, other, params.noise, step, world.key("noise"))
         else:
-            copy_by_decision(world, x, zealot, ties, in_turn)
+            copy_by_decision(world, x, zealot, who, other)
         world.population["opinion"] = x
         settled = params.noise == 0 and not any_difference(world.network, x, ~zealot)
         if settled or zealot.all():
