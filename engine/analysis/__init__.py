@@ -1,6 +1,40 @@
-"""Runs side by side: tables of runs, measures stacked over runs, and bands over runs."""
+"""Runs side by side: tables of runs, measures stacked over runs, bands over runs, and contrasts between arms."""
 
 from engine.analysis.bands import Band, bootstrap_band
-from engine.analysis.tables import MeasureStack, read_run_table, stack_measures
+from engine.analysis.contrast import (
+    Contrast,
+    Equivalence,
+    adjust_p_values,
+    bootstrap_interval,
+    contrast_table,
+    equivalence_test,
+    paired_contrast,
+    runs_needed,
+)
+from engine.analysis.divergence import DifferenceBand, difference_band, first_divergence
+from engine.analysis.outcomes import REDUCTIONS, Pairs, outcome_table, pair_outcomes
+from engine.analysis.tables import MeasureStack, read_run_table, stack_measure, stack_measures
 
-__all__ = ["Band", "MeasureStack", "bootstrap_band", "read_run_table", "stack_measures"]
+__all__ = [
+    "REDUCTIONS",
+    "Band",
+    "Contrast",
+    "DifferenceBand",
+    "Equivalence",
+    "MeasureStack",
+    "Pairs",
+    "adjust_p_values",
+    "bootstrap_band",
+    "bootstrap_interval",
+    "contrast_table",
+    "difference_band",
+    "equivalence_test",
+    "first_divergence",
+    "outcome_table",
+    "pair_outcomes",
+    "paired_contrast",
+    "read_run_table",
+    "runs_needed",
+    "stack_measure",
+    "stack_measures",
+]

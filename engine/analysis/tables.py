@@ -53,6 +53,11 @@ def stack_measures(folders: Sequence[Path]) -> list[MeasureStack]:
     return [_stack(frames, measure, segment) for measure, segment in keys]
 
 
+def stack_measure(folders: Sequence[Path], measure: str, segment: str = "") -> MeasureStack:
+    """Return one measure of some runs of one study."""
+    return _stack([read_measures(folder) for folder in folders], measure, segment)
+
+
 def _stack(frames: Sequence[pl.DataFrame], measure: str, segment: str) -> MeasureStack:
     parts = []
     for frame in frames:

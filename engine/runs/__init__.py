@@ -1,6 +1,6 @@
 """Run studies: workspace, worker, live frames, and everything one can ask of a run."""
 
-from engine.runs.control import cancel_run, inject, pause_run, resume_run
+from engine.runs.control import cancel_run, inject, pause_run, queue_run, resume_run
 from engine.runs.creation import create_run, create_runs
 from engine.runs.estimate import Estimate, estimate_study
 from engine.runs.experiments import (
@@ -45,6 +45,7 @@ __all__ = [
     "list_runs",
     "open_workspace",
     "pause_run",
+    "queue_run",
     "read_experiment_record",
     "read_info",
     "read_result",

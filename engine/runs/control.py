@@ -65,6 +65,19 @@ def resume_run(folder: Path, wait: bool = False, *, live: bool = True) -> None:
     Raises:
         RunError: it is done, or a worker holds it.
     """
+    queue_run(folder)
+    if wait:
+        wait_for([folder])
+    else:
+        start_worker([folder], live=live)
+
+
+def queue_run(folder: Path) -> None:
+    """Put a run that rests, failed or was cancelled back among those that wait for a worker; starts none.
+
+    Raises:
+        RunError: it is done, or a worker holds it.
+    """
     info = read_info(folder)
     if is_locked(folder):
         raise RunError(f"run {info.run_id} is being executed by a worker already")
@@ -74,10 +87,6 @@ def resume_run(folder: Path, wait: bool = False, *, live: bool = True) -> None:
         # A pause or cancel that came too late must not stop the run again.
         catalog.take([request for request in catalog.requests() if request.verb != "inject"])
         catalog.write_status(status="queued", message="", ended_at=None)
-    if wait:
-        wait_for([folder])
-    else:
-        start_worker([folder], live=live)
 
 
 def inject(folder: Path, interventions: Sequence[InterventionSpec]) -> None:
