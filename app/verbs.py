@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import streamlit as st
 
 from app import session
 from app.actions import attempt, study_of
-from app.forms import label_of, safe
+from app.forms import label_of, plain_type, safe
 from engine.contract import ScenarioInfo
 from engine.loading import load_interventions
 from engine.runs import RunInfo, fork_run, inject, start_worker
@@ -46,6 +46,11 @@ def _knob(info: RunInfo, scenario: ScenarioInfo, prefix: str) -> tuple[str, Any]
         "Knob", list(fields), format_func=lambda key: label_of(key, fields[key]).replace("\\", ""), key=f"{prefix}_knob"
     )
     held = study.params.get(name, fields[name].default)
+    kind = plain_type(fields[name].annotation)
+    if get_origin(kind) is Literal:
+        options = list(get_args(kind))
+        place = options.index(held) if held in options else 0
+        return name, st.selectbox("New value", options, index=place, key=f"{prefix}_{name}")
     if isinstance(held, bool):
         return name, st.toggle("New value", held, key=f"{prefix}_{name}")
     if isinstance(held, int | float):

@@ -148,7 +148,9 @@ def _runs_table() -> None:
             "open": st.column_config.ButtonColumn("", on_click=_open_run, key="home_open", width="small"),
             "study": st.column_config.TextColumn("Study", width="medium"),
             "status": st.column_config.TextColumn("Status", width="small"),
-            "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=1, format="percent"),
+            "progress": st.column_config.ProgressColumn(
+                "Progress", min_value=0, max_value=100, format="%d %%", width="small"
+            ),
             "agents": st.column_config.NumberColumn("Agents", format="localized", width="small"),
             "started": st.column_config.TextColumn("Started", width="small"),
         },
@@ -162,21 +164,18 @@ def _row(info: RunInfo) -> dict[str, Any]:
         "open": "Open",
         "study": (info.title or info.scenario) + part,
         "status": info.status,
-        "progress": 1.0 if info.status == "done" else info.step / max(info.steps, 1),
+        "progress": 100 if info.status == "done" else int(100 * info.step / max(info.steps, 1)),
         "agents": info.n_agents,
         "started": when(info.started_at),
     }
 
 
-def when(moment: Any) -> str:
-    """Return a moment as day and time, or a dash."""
+def when(moment: float | None) -> str:
+    """Return seconds since 1970 as the time of today, or as the day; a dash where it has not happened."""
     if moment is None:
         return "–"
-    if isinstance(moment, int | float):
-        moment = datetime.fromtimestamp(moment).astimezone()
-    if isinstance(moment, datetime):
-        return moment.strftime("%d %b %H:%M")
-    return str(moment)[:16].replace("T", " ")
+    then, now = datetime.fromtimestamp(moment).astimezone(), datetime.now().astimezone()
+    return then.strftime("%H:%M" if then.date() == now.date() else "%d %b %Y")
 
 
 def _open_run() -> None:
@@ -193,10 +192,10 @@ def show_studies() -> None:
     files = sorted(folder.glob("*.toml"), key=lambda path: path.stat().st_mtime, reverse=True)[:8]
     if not files:
         st.caption("Nothing saved yet. Open a template: every change is saved by itself, here.")
-    for path in files:
-        label = f"{safe(path.stem)}"
-        if st.button(label, key=f"study_{path.stem}", icon=":material/edit_note:", type="tertiary"):
-            _continue_study(path)
+    with st.container(gap=None):
+        for path in files:
+            if st.button(safe(path.stem), key=f"study_{path.stem}", icon=":material/edit_note:", type="tertiary"):
+                _continue_study(path)
 
 
 def _continue_study(path: Path) -> None:

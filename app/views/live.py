@@ -43,7 +43,7 @@ def show() -> None:
     study = study_of(str(folder))
     scenario = scenario_info(study.scenario)
     active = info.status in ACTIVE
-    name, bar = st.columns([34, 66], vertical_alignment="center", gap="medium")
+    name, bar = st.columns([26, 74], vertical_alignment="center", gap="medium")
     with name:
         _choose_run(info)
     with bar:
@@ -62,7 +62,7 @@ def run_bar(run_id: str, was_active: bool) -> None:
         st.error("This run is no longer in the workspace.")
         return
     info = read_info(folder)
-    state, buttons = st.columns([34, 34], vertical_alignment="center", gap="medium")
+    state, buttons = st.columns([42, 32], vertical_alignment="center", gap="medium")
     with state:
         _progress(info)
     with buttons, st.container(horizontal=True, horizontal_alignment="right", gap="small"):
@@ -95,7 +95,7 @@ def _progress(info: RunInfo) -> None:
     if info.status == "running":
         words.append(info.phase or "running")
         if info.steps_per_s:
-            words.append(f"{info.steps_per_s:,.3g} steps/s")
+            words.append(f"{info.steps_per_s:,.{0 if info.steps_per_s >= 10 else 1}f} steps/s")
         if info.remaining_s is not None:
             words.append(f"{duration(info.remaining_s)} left")
     elif info.message and info.status != "failed":
