@@ -110,7 +110,7 @@ class RegressionSpec(Part):
         shock_sd: Standard deviation of a normal shock that all share in a step, in log odds.
     """
 
-    kind: Literal["logit", "multinomial", "ordinal"]
+    kind: Literal["logit", "multinomial", "ordinal"] | None = None
     option: str | None = None
     coefficients: dict[str, float | dict[str, float]] = Field(default_factory=dict)
     thresholds: tuple[float, ...] = ()

@@ -41,6 +41,9 @@ def check_regressions(
             low, high = ask.answer.low, ask.answer.high
             asked = f"'{name}' asks for a whole number from {low} to {high}"
             findings.add(f"{asked}; a regression decides between named options", *path)
+        elif spec.regression.kind is None:
+            if not any(problem.key == f"decisions.{name}.regression.kind" for problem in findings.problems):
+                findings.add("'kind' is missing; it is one of logit, multinomial, ordinal", *path, "kind")
         else:
             checked = _Check(ask, spec.regression, columns, is_mistake, path, findings).run()
             decisions[name] = spec.model_copy(update={"policy": spec.policy, "regression": checked})
@@ -76,7 +79,7 @@ class _Check:
         else:
             table = self.table_of(pasted)
             changes["coefficients"] = table
-            if spec.kind == "logit":
+            if spec.kind == "logit" and not (pasted and pasted.cuts):
                 self.check_intercepts({"": table})
         changes["thresholds"] = self.thresholds(pasted)
         canonical = spec.model_copy(update=changes)
@@ -130,6 +133,7 @@ class _Check:
         for name, value, place in given:
             term = self.reader.read(name)
             if isinstance(term, str):
+                table[name] = value  # so that what is missing beside it is still seen
                 if self.is_mistake(term):
                     self.findings.add(term, *place)
             elif term.text in table:
@@ -147,7 +151,7 @@ class _Check:
             if outcomes:
                 self.add(f"the table has coefficients for each of {', '.join(outcomes)}; that is a multinomial", "kind")
             given = [(row.name, row.value, place) for row in pasted.rows]
-        for name, value in self.spec.coefficients.items():
+        for name, value in self.spec.coefficients.items() if pasted is None else ():
             at: Path = (*self.path, "coefficients", name)
             if isinstance(value, float):
                 given.append((name, value, at))
@@ -170,7 +174,7 @@ class _Check:
                 given.setdefault(outcome, []).append((name, row.value, (*self.path, "pasted")))
             else:
                 self.add(f"{shown(name)} belongs to no option; a multinomial has one table for each option", "pasted")
-        for outcome, table in self.spec.coefficients.items():
+        for outcome, table in self.spec.coefficients.items() if pasted is None else ():
             place: Path = (*self.path, "coefficients", outcome)
             if isinstance(table, dict):
                 given[outcome] = [(name, value, (*place, name)) for name, value in table.items()]

@@ -12,7 +12,9 @@ from engine.regressions.tables import clean_lines, read_matrix
 from engine.regressions.terms import TermReader, match
 from engine.spec import RegressionSpec
 
-ROUNDING = 1e-5  # largest relative asymmetry or negative eigenvalue that printing with few digits explains
+# What printing with three digits explains: relative asymmetry, and a negative eigenvalue of the correlations.
+ASYMMETRY, NEGATIVE = 1e-3, -1e-3
+SINGULAR = 1e-8  # part of a variance below which what is left of it counts as rounding
 
 
 def coefficient_values(spec: RegressionSpec) -> dict[str, float]:
@@ -124,7 +126,7 @@ def _matrix_problem(matrix: Sequence[Sequence[float]], names: Sequence[str]) -> 
         )
     values = np.array(matrix, np.float64)
     scale = np.sqrt(np.abs(np.diag(values)))
-    far = np.abs(values - values.T) > ROUNDING * np.maximum(np.outer(scale, scale), np.abs(values))
+    far = np.abs(values - values.T) > ASYMMETRY * np.maximum(np.outer(scale, scale), np.abs(values))
     if far.any():
         i, j = (int(k) for k in np.argwhere(far)[0])
         pair = f"{shown(matrix[i][j])} and {shown(matrix[j][i])}"
@@ -134,7 +136,7 @@ def _matrix_problem(matrix: Sequence[Sequence[float]], names: Sequence[str]) -> 
         return f"the variance of {names[i]} is {shown(matrix[i][i])}; variances are at least 0"
     unit = np.where(scale > 0, scale, 1.0)
     lowest = float(np.linalg.eigvalsh(values / np.outer(unit, unit)).min())
-    if lowest < -ROUNDING * n:
+    if lowest < NEGATIVE:
         return f"the matrix is no covariance: its correlations have the negative eigenvalue {lowest:.3g}"
     return ""
 
@@ -170,7 +172,7 @@ def cholesky_root(covariance: FloatArray) -> FloatArray:
     root = np.zeros((n, n))
     for j in range(n):
         left = covariance[j, j] - root[j, :j] @ root[j, :j]
-        if left > ROUNDING * 1e-3 * covariance[j, j]:
+        if left > SINGULAR * covariance[j, j]:
             root[j, j] = np.sqrt(left)
             root[j + 1 :, j] = (covariance[j + 1 :, j] - root[j + 1 :, :j] @ root[j, :j]) / root[j, j]
     return root

@@ -16,7 +16,7 @@ def describe_regression(spec: RegressionSpec) -> str:
     """
     of = f" of '{spec.option}'" if spec.kind == "logit" else ""
     listed = ", ".join(f"{name} {value:g}" for name, value in coefficient_values(spec).items())
-    parts = [f"{_KINDS[spec.kind]}{of} ({listed})"]
+    parts = [f"{_KINDS[spec.kind or 'logit']}{of} ({listed})"]
     if spec.draw_coefficients:
         parts.append("coefficients drawn once per replicate from their covariance")
     if spec.person_sd:

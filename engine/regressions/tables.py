@@ -6,6 +6,7 @@ coefficients, is answered with a sentence.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ _DECIMAL_POINT = re.compile(r"\d\.\d|(?<!\w)\.\d")
 _R_HEADER = re.compile(r"Estimate|Values?|Std\. ?Err(?:or|\.)|[zt] value|Pr\(")
 _R_SECTION = re.compile(r"(Coefficients|Intercepts|Threshold coefficients|Std\. Errors)\b.*:")
 _STATA_HEADER = re.compile(r"\| +(?:Robust|Coef\.|Coefficient|Odds ratio|RRR)", re.IGNORECASE)
-_SPSS_STEP = re.compile(r"Step\s+\d+\S{0,3}\s+")
+_SPSS_STEP = re.compile(r"[^\W\d]+\s+\d+\S{0,3}\s+(?=[^\W\d])")
 _CUT = re.compile(r"/?cut ?(\d+)|/?_cut(\d+)", re.IGNORECASE)
 _OTHER_MODELS = (
     (r"probit", "a probit model"),
@@ -210,8 +211,9 @@ def _read_block(header: str, rows: Sequence[str]) -> dict[tuple[str, str], float
     if len(names) != width:
         edges = [0, *(token.end() for token in tokens[0][-width:])]
         aligned = all([token.end() for token in row[-width:]] == edges[1:] for row in tokens)
-        names = [header[a:b].strip() for a, b in zip(edges, [*edges[1:-1], len(header)], strict=False)]
-        if not aligned or not all(names):
+        borders = all(header[edge - 1 : edge].strip() and not header[edge : edge + 1].strip() for edge in edges[1:])
+        names = [header[start:end].strip() for start, end in itertools.pairwise(edges)]
+        if not (aligned and borders and all(names)):
             return f"the columns below {shown(header.strip())} cannot be told apart; keep the printed spacing"
     found: dict[tuple[str, str], float] = {}
     for row, parts in zip(rows, tokens, strict=True):
@@ -240,7 +242,8 @@ def _read_stata(lines: Sequence[str], several: bool) -> Pasted:
             if not name:
                 factor = ""
             elif not numbers or "(base outcome)" in right:
-                outcome, factor = (name, "") if several and ruled else (outcome, name)
+                joined = factor + name if factor.endswith("#") else name  # long interactions take two lines
+                outcome, factor = (name, "") if several and ruled else (outcome, joined)
             elif "(" not in right and _number(numbers[0]) is None:
                 found.problems.append(f"the row {shown(line.strip())} has no value")
             elif "(" not in right:  # (base), (omitted) and (empty) add nothing
@@ -259,7 +262,7 @@ def _stata_level(factor: str, level: str) -> str:
 
 
 def _is_spss_header(line: str) -> bool:
-    return "S.E." in line and "Wald" in line
+    return "Wald" in line and ("S.E." in line or "Exp(B)" in line)
 
 
 def _read_spss(lines: Sequence[str]) -> Pasted:
@@ -275,11 +278,10 @@ def _read_spss(lines: Sequence[str]) -> Pasted:
             continue
         text = line.strip()
         step = _SPSS_STEP.match(text)
-        if step:  # a later step replaces the earlier ones
-            found.rows.clear()
-            text = text[step.end() :]
-        name, numbers = split_row(text)
+        name, numbers = split_row(text[step.end() :] if step else text)
         if len(numbers) > 3 and name:  # the joint test of a category has three numbers and no coefficient
+            if step:  # a later step replaces the earlier ones
+                found.rows.clear()
             found.add(name, numbers[0])
     return found
 

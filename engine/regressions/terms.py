@@ -20,11 +20,11 @@ INTERCEPT = "intercept"
 MAX_NAME = 300
 MAX_FACTORS = 6
 
-_INTERCEPTS = frozenset({"(intercept)", "intercept", "_cons", "constant", "const"})
+_INTERCEPTS = frozenset({"(intercept)", "intercept", "_cons", "constant", "const", "konstante"})
 _TRUE, _FALSE = frozenset({"true", "t.true", "yes", "1"}), frozenset({"false", "no", "0"})
 _POWER = re.compile(r"(\w+) ?(?:\^|\*\*) ?([2-9]|[1-9]\d)")
 _WRAPPED = re.compile(r"(?:factor|as\.factor|ordered|C)\((\w+)\)(.*)")
-_BRACKET = re.compile(r"(\w+)\[(?:T\.)?(.+)\]")
+_BRACKET = re.compile(r"([\w~]+)\[(?:T\.)?(.+)\]")
 _STATA = re.compile(r"([^.:#]+)\.(\w+)")
 _STATA_LEVEL = re.compile(r"(\d+)[bno]*")
 _CALL = re.compile(r"([\w.]+)\(.*\)(?:\d+)?")
