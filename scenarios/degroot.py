@@ -65,8 +65,8 @@ def average(network, x, self_weight):
 
     Source: DeGroot (1974), eq. 1.
     """
-    mean, _ = average_neighbours(network, x)
-    return np.clip(self_weight * x + (1 - self_weight) * mean, x.min(), x.max())
+    mean, tied = average_neighbours(network, x)
+    return np.where(tied, np.clip(self_weight * x + (1 - self_weight) * mean, x.min(), x.max()), x)
 
 
 @scenario(

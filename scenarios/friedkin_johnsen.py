@@ -24,6 +24,7 @@ from scenarios.degroot import MEASURES, TOLERANCE, start_opinions
 
 # Constant of the rule: value, source.
 SUSCEPTIBILITY = 0.8  # ours
+LEAST_ANCHOR = 1e-3  # rounding can keep moving opinions by its size over the smallest 1 - s, or over this; ours
 
 
 class Params(ScenarioParams):
@@ -121,5 +122,5 @@ class FriedkinJohnsen:
         low, high = min(before.min(), first.min()), max(before.max(), first.max())
         after = np.clip(x, low, high).astype(stored.dtype)
         world.population["opinion"] = after
-        if np.abs(after - before).max() <= TOLERANCE:
+        if np.abs(after - before).max() <= TOLERANCE / max(1 - s.max(), LEAST_ANCHOR):
             world.stop("no opinion moves any more")
