@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from engine.draws import stream_rng
 from engine.network import Graph
+from engine.population.columns import Column
 
 
 def measure_mean_degree(graph: Graph) -> float:
@@ -65,6 +68,77 @@ def measure_degree_assortativity(graph: Graph) -> float:
     if variance <= 1e-12 * max(mean, 1.0) ** 2:
         return float("nan")
     return float(_sum_products(held.indptr, held.indices, apart) / ends / variance)
+
+
+def measure_assortativity(graph: Graph, values: NDArray[Any]) -> float:
+    """Return the correlation of a number at both ends of a tie, in [-1, 1]; NaN without ties or where it is constant.
+
+    Args:
+        graph: Any graph.
+        values: One number per agent, shape (n,).
+
+    Source: Newman (2003), Physical Review E 67, 026126, equation 21.
+    """
+    held = np.asarray(values, np.float64)
+    if graph.complete:
+        return -1.0 / (graph.n - 1) if graph.n > 1 and held.min() < held.max() else float("nan")
+    undirected = _undirected(graph)
+    degree = undirected.degree().astype(np.float64)
+    ends = degree.sum()
+    if ends == 0:
+        return float("nan")
+    apart = held - (degree @ held) / ends
+    variance = float(degree @ apart**2 / ends)
+    scale = float(np.abs(held).max())
+    if variance <= 1e-24 * scale**2:
+        return float("nan")
+    return float(_sum_products(undirected.indptr, undirected.indices, apart) / ends / variance)
+
+
+def measure_ei_index(graph: Graph, groups: NDArray[Any]) -> float:
+    """Return (ties across groups - ties inside) / all ties, in [-1, 1]; NaN without ties.
+
+    Args:
+        graph: Any graph.
+        groups: Group of each agent, shape (n,): codes, booleans or texts.
+
+    Source: Krackhardt and Stern (1988), Social Psychology Quarterly 51, p. 127.
+    """
+    group = np.unique(groups, return_inverse=True)[1]
+    if graph.complete:
+        return expect_ei_index(groups)
+    undirected = _undirected(graph)
+    ends = undirected.indices.size
+    if ends == 0:
+        return float("nan")
+    inside = int((np.repeat(group, undirected.degree()) == group[undirected.indices]).sum())
+    return 1.0 - 2.0 * inside / ends
+
+
+def expect_ei_index(groups: NDArray[Any]) -> float:
+    """Return the E-I index that is expected when groups are dealt out at random among the agents; NaN for one agent.
+
+    Args:
+        groups: Group of each agent, shape (n,).
+    """
+    sizes = np.unique(groups, return_counts=True)[1].astype(np.float64)
+    n = sizes.sum()
+    return float(1.0 - 2.0 * (sizes * (sizes - 1)).sum() / (n * (n - 1))) if n > 1 else float("nan")
+
+
+def measure_homophily(graph: Graph, column: Column, values: NDArray[Any]) -> float:
+    """Return how alike tied agents are in a column: `measure_ei_index` of categories, else `measure_assortativity`.
+
+    It is what the network kind `homophily` is built to reach.
+
+    Args:
+        graph: Any graph.
+        column: Type of the column; not text.
+        values: Its values, shape (n,).
+    """
+    if column.kind in ("category", "boolean"):
+        return measure_ei_index(graph, values)
+    return measure_assortativity(graph, values)
 
 
 def measure_mean_distance(graph: Graph, seed: int = 0, sources: int = 16) -> float:

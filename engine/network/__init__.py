@@ -15,6 +15,7 @@ from engine.network.files import (
 )
 from engine.network.generators import Generator
 from engine.network.graph import Graph, Network
+from engine.network.homophily import build_homophily
 from engine.network.layout import layout_nodes
 from engine.network.parameters import NetworkParams
 
@@ -24,6 +25,7 @@ __all__ = [
     "GraphFile",
     "Network",
     "NetworkParams",
+    "build_homophily",
     "build_network",
     "expected_ties",
     "export_edges",

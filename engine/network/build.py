@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from engine import registry
@@ -13,10 +14,25 @@ from engine.errors import NetworkError
 from engine.network.generators import Generator
 from engine.network.graph import Graph, Network, checked_size
 from engine.network.shuffling import shuffle_graph
+from engine.population.columns import Column
 from engine.spec import LayerSpec
 
 
-def build_network(layers: Sequence[LayerSpec], n: int, seed: int, base: Path | None = None) -> Network:
+class Agents(Protocol):
+    """What a network may know of the population: the columns of its agents and their values."""
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """Type of each column by name."""
+
+    @property
+    def values(self) -> Mapping[str, NDArray[Any]]:
+        """One value per agent by name of the column."""
+
+
+def build_network(
+    layers: Sequence[LayerSpec], n: int, seed: int, base: Path | None = None, population: Agents | None = None
+) -> Network:
     """Build every layer of a network among n agents; the same arguments give the same ties on every machine.
 
     Args:
@@ -24,9 +40,11 @@ def build_network(layers: Sequence[LayerSpec], n: int, seed: int, base: Path | N
         n: Number of agents, at least 1.
         seed: Seed of the network; each layer draws from a stream of its own name.
         base: Folder from which files of ties are named; None for the current folder.
+        population: The n agents, for kinds of networks that read one of their columns.
 
     Raises:
-        NetworkError: no layer, a name given twice, parameters out of bounds or that do not fit n agents, a bad file.
+        NetworkError: no layer, a name given twice, parameters out of bounds or that do not fit n agents, a bad file,
+            a column that is not there or cannot serve.
         RegistryError: an unknown kind.
     """
     n = checked_size(n)
@@ -39,9 +57,22 @@ def build_network(layers: Sequence[LayerSpec], n: int, seed: int, base: Path | N
     built: dict[str, Graph] = {}
     for layer in layers:
         generator, params = _checked(layer)
-        graph = generator.build(params, n, seed, f"network/{layer.name}", base)
+        column = _column_of(generator, params, population)
+        graph = generator.build(params, n, seed, f"network/{layer.name}", base, *column)
         built[layer.name] = shuffle_graph(graph, seed, f"shuffle/{layer.name}") if layer.shuffle else graph
     return Network(built)
+
+
+def _column_of(generator: Generator, params: Any, population: Agents | None) -> tuple[Any, ...]:
+    """Return the column that a generator reads and its values; nothing for one that reads none."""
+    if generator.check_column is None:
+        return ()
+    columns = {} if population is None else population.columns
+    if population is None or params.column not in columns:
+        hint = registry.nearest(params.column, columns) if columns else "; the network needs a population with it"
+        raise NetworkError(f"'{params.column}' is not a column of the population{hint}")
+    generator.check_column(params, columns[params.column])
+    return columns[params.column], population.values[params.column]
 
 
 def expected_ties(layer: LayerSpec, n: int, base: Path | None = None) -> float:

@@ -26,6 +26,7 @@ from engine.network.parameters import (
     ErdosRenyi,
     FromFile,
     Grid,
+    Homophily,
     Ring,
     StochasticBlock,
     WattsStrogatz,
@@ -38,6 +39,7 @@ from engine.network.random_graphs import (
     repair_pairs,
     shuffle_ties,
 )
+from engine.population.columns import Column
 
 MAX_TIES = 250_000_000
 
@@ -49,17 +51,21 @@ class Generator:
     Attributes:
         name: Kind in the study's `[network]`.
         params: Model of its parameters; unknown names are refused.
-        build: (params, n, seed, stream, base) -> Graph; deterministic in all five.
+        build: (params, n, seed, stream, base) -> Graph; deterministic in all five. A generator with `check_column`
+            gets two more arguments: the column that `params.column` names, and its values, one per agent.
         expected_ties: (params, n, base) -> expected number of ties, cheap; raises NetworkError where the parameters
             do not fit n agents.
         help: One sentence for forms.
+        check_column: (params, column) -> None for a generator that reads a column of the population; raises
+            NetworkError where the column cannot serve.
     """
 
     name: str
     params: type[BaseModel]
-    build: Callable[[Any, int, int, str, Path | None], Graph]
+    build: Callable[..., Graph]
     expected_ties: Callable[[Any, int, Path | None], float]
     help: str
+    check_column: Callable[[Any, Column], None] | None = None
 
 
 def _limited(ties: float, what: str) -> float:
@@ -73,14 +79,15 @@ def _check_degree(name: str, value: float, n: int) -> None:
         raise NetworkError(f"{name} = {value:g} is more than {n - 1}, the most ties that one of {n} agents can have")
 
 
-def _erdos_renyi_ties(params: ErdosRenyi, n: int, base: Path | None = None) -> float:
+def count_random_ties(params: ErdosRenyi | Homophily, n: int, base: Path | None = None) -> float:
+    """Return the expected number of ties of n agents with a mean degree. Raises NetworkError where it does not fit."""
     _check_degree("mean_degree", params.mean_degree, n)
     return _limited(params.mean_degree * n / 2, f"mean_degree = {params.mean_degree:g} among {n} agents")
 
 
 def build_erdos_renyi(params: ErdosRenyi, n: int, seed: int, stream: str, base: Path | None = None) -> Graph:
     """Build G(n, p) with p = mean_degree / (n - 1). Source: Gilbert (1959), Ann. Math. Stat. 30, p. 1141."""
-    ties = _erdos_renyi_ties(params, n)
+    ties = count_random_ties(params, n)
     p = params.mean_degree / max(n - 1, 1)
     return _drawn_blocks(np.array([0, n]), p, 0.0, ties, seed, stream)
 
@@ -322,7 +329,7 @@ def _register(name: str, params: type[BaseModel], build: Any, expected_ties: Any
 
 
 _register(
-    "erdos_renyi", ErdosRenyi, build_erdos_renyi, _erdos_renyi_ties, "Random ties: every pair has the same chance."
+    "erdos_renyi", ErdosRenyi, build_erdos_renyi, count_random_ties, "Random ties: every pair has the same chance."
 )
 _register(
     "watts_strogatz",

@@ -75,6 +75,20 @@ class Caveman(NetworkParams):
     size: int = _knob(5, "Agents in a clique.", "agents", ge=2)
 
 
+class Homophily(NetworkParams):
+    """Parameters of `homophily`."""
+
+    mean_degree: float = _knob(10.0, "Number of ties of an agent, on average.", "ties", ge=0)
+    column: str = _knob("", "Column of the population in which tied agents are alike: categories or numbers.")
+    target: float = _knob(
+        0.0,
+        "With categories the E-I index, from -1 (all ties inside a group) to 1 (all across); with numbers their "
+        "correlation between tied agents, from 0 to below 1.",
+        ge=-1,
+        le=1,
+    )
+
+
 class Complete(NetworkParams):
     """Parameters of `complete`: none."""
 

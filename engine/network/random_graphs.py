@@ -11,8 +11,7 @@ import numpy as np
 from numba import njit
 
 from engine.draws import keyed_uniform
-
-_HASH = np.uint64(0x9E3779B97F4A7C15)
+from engine.network.pair_table import find_pair, insert_pair, pair_code, pair_table, remove_pair
 
 
 @njit(cache=True, nogil=True)
@@ -187,11 +186,11 @@ def repair_pairs(key, n, source, target):  # type: ignore[no-untyped-def]
 
     Source: McKay and Wormald (1990), "Uniform generation of random regular graphs of moderate degree", switchings.
     """
-    table, shift = _table(source.size)
+    table, shift = pair_table(source.size)
     good = np.zeros(source.size, np.bool_)
     for e in range(source.size):
         if source[e] != target[e]:
-            good[e] = _insert(table, shift, _code(n, source[e], target[e]))
+            good[e] = insert_pair(table, shift, pair_code(n, source[e], target[e]))
     attempts = 100 * source.size + 10_000
     attempt = 0
     left = 0
@@ -211,9 +210,9 @@ def shuffle_ties(key, n, source, target, swaps):  # type: ignore[no-untyped-def]
 
     Source: Milo et al. (2003), arXiv:cond-mat/0312028, the switching algorithm.
     """
-    table, shift = _table(source.size)
+    table, shift = pair_table(source.size)
     for e in range(source.size):
-        _insert(table, shift, _code(n, source[e], target[e]))
+        insert_pair(table, shift, pair_code(n, source[e], target[e]))
     for attempt in range(swaps):
         e = int(_draw(key, attempt, 0) * source.size)
         other = int(_draw(key, attempt, 1) * source.size)
@@ -227,9 +226,9 @@ def shuffle_arrows(key, n, source, target, swaps):  # type: ignore[no-untyped-de
 
     Source: as `shuffle_ties`.
     """
-    table, shift = _table(source.size)
+    table, shift = pair_table(source.size)
     for e in range(source.size):
-        _insert(table, shift, np.uint64(source[e]) * np.uint64(n) + np.uint64(target[e]))
+        insert_pair(table, shift, np.uint64(source[e]) * np.uint64(n) + np.uint64(target[e]))
     for attempt in range(swaps):
         e = int(_draw(key, attempt, 0) * source.size)
         other = int(_draw(key, attempt, 1) * source.size)
@@ -238,12 +237,12 @@ def shuffle_arrows(key, n, source, target, swaps):  # type: ignore[no-untyped-de
             continue
         first = np.uint64(u) * np.uint64(n) + np.uint64(y)
         second = np.uint64(x) * np.uint64(n) + np.uint64(v)
-        if _find(table, shift, first) >= 0 or _find(table, shift, second) >= 0:
+        if find_pair(table, shift, first) >= 0 or find_pair(table, shift, second) >= 0:
             continue
-        _remove(table, shift, np.uint64(u) * np.uint64(n) + np.uint64(v))
-        _remove(table, shift, np.uint64(x) * np.uint64(n) + np.uint64(y))
-        _insert(table, shift, first)
-        _insert(table, shift, second)
+        remove_pair(table, shift, np.uint64(u) * np.uint64(n) + np.uint64(v))
+        remove_pair(table, shift, np.uint64(x) * np.uint64(n) + np.uint64(y))
+        insert_pair(table, shift, first)
+        insert_pair(table, shift, second)
         target[e], target[other] = y, v
 
 
@@ -260,64 +259,14 @@ def _swap(table, shift, n, source, target, e, other, crossed, e_held):  # type: 
         x, y = y, x
     if u == x or v == y:
         return False
-    first, second = _code(n, u, x), _code(n, v, y)
-    if first == second or _find(table, shift, first) >= 0 or _find(table, shift, second) >= 0:
+    first, second = pair_code(n, u, x), pair_code(n, v, y)
+    if first == second or find_pair(table, shift, first) >= 0 or find_pair(table, shift, second) >= 0:
         return False
-    _remove(table, shift, _code(n, x, y))
+    remove_pair(table, shift, pair_code(n, x, y))
     if e_held:
-        _remove(table, shift, _code(n, u, v))
-    _insert(table, shift, first)
-    _insert(table, shift, second)
+        remove_pair(table, shift, pair_code(n, u, v))
+    insert_pair(table, shift, first)
+    insert_pair(table, shift, second)
     source[e], target[e] = u, x
     source[other], target[other] = v, y
     return True
-
-
-@njit(cache=True, nogil=True)
-def _code(n, a, b):  # type: ignore[no-untyped-def]
-    low, high = np.uint64(min(a, b)), np.uint64(max(a, b))
-    return low * np.uint64(n) + high
-
-
-@njit(cache=True, nogil=True)
-def _table(ties):  # type: ignore[no-untyped-def]
-    # Open addressing, linear probing, at most half full; the code 0 cannot occur because low < high.
-    bits = 3
-    while (1 << bits) < 2 * ties:
-        bits += 1
-    return np.zeros(1 << bits, np.uint64), np.uint64(64 - bits)
-
-
-@njit(cache=True, nogil=True)
-def _find(table, shift, code):  # type: ignore[no-untyped-def]
-    slot = np.int64((code * _HASH) >> shift)
-    while table[slot] != 0:
-        if table[slot] == code:
-            return slot
-        slot = (slot + 1) & (table.size - 1)
-    return -1
-
-
-@njit(cache=True, nogil=True)
-def _insert(table, shift, code):  # type: ignore[no-untyped-def]
-    slot = np.int64((code * _HASH) >> shift)
-    while table[slot] != 0:
-        if table[slot] == code:
-            return False
-        slot = (slot + 1) & (table.size - 1)
-    table[slot] = code
-    return True
-
-
-@njit(cache=True, nogil=True)
-def _remove(table, shift, code):  # type: ignore[no-untyped-def]
-    hole = _find(table, shift, code)
-    last = table.size - 1
-    slot = (hole + 1) & last
-    while table[slot] != 0:
-        home = np.int64((table[slot] * _HASH) >> shift)
-        if ((slot - home) & last) >= ((slot - hole) & last):
-            table[hole] = table[slot]
-            hole = slot
-        slot = (slot + 1) & last
-    table[hole] = 0
