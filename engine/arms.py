@@ -21,6 +21,7 @@ MAX_ARMS = 100
 SHARED = ("format", "scenario", "seed", "seeds", "redraw", "replicates", "arms")
 """Keys of a study that an arm cannot change."""
 _SECTIONS = frozenset({"params", "population", "network", "decisions", "model", "record"})
+_Places = tuple[FilePath | None, FilePath | None]
 _WORDS = {"title": "", "question": "", "replicates": 1}
 
 
@@ -42,7 +43,12 @@ def apply_arm(tables: Mapping[str, Any], arm: ArmSpec, findings: Findings) -> di
 
 
 def check_arms(
-    given: Any, tables: Mapping[str, Any], info: Any, findings: Findings, personas: FilePath | None = None
+    given: Any,
+    tables: Mapping[str, Any],
+    info: Any,
+    findings: Findings,
+    personas: FilePath | None = None,
+    base: FilePath | None = None,
 ) -> tuple[ArmSpec, ...]:
     """Return the arms of a list of tables; problems go to `findings`.
 
@@ -52,6 +58,7 @@ def check_arms(
         info: The scenario, or None where it is not known.
         findings: Where problems go.
         personas: The user's own personas folder.
+        base: Folder that relative paths of the study start from.
     """
     if given is None or given == []:
         return ()
@@ -63,7 +70,7 @@ def check_arms(
     if len(given) > MAX_ARMS:
         findings.add(f"{len(given)} arms are more than {MAX_ARMS}", "arms")
         return ()
-    reader = _Arms(tables, info, findings, personas)
+    reader = _Arms(tables, info, findings, (personas, base))
     for position, table in enumerate(given):
         reader.read(table, ("arms", position))
     reader.check_differences()
@@ -73,8 +80,8 @@ def check_arms(
 class _Arms:
     """Reads arms one by one and remembers the studies that they stand for."""
 
-    def __init__(self, tables: Mapping[str, Any], info: Any, findings: Findings, personas: FilePath | None) -> None:
-        self.tables, self.info, self.findings, self.personas = tables, info, findings, personas
+    def __init__(self, tables: Mapping[str, Any], info: Any, findings: Findings, places: _Places) -> None:
+        self.tables, self.info, self.findings, self.places = tables, info, findings, places
         self.known = {(problem.message, problem.key) for problem in findings.problems}
         self.arms: list[ArmSpec] = []
         self.studies: dict[str, Study] = {}
@@ -101,7 +108,7 @@ class _Arms:
         first = len(own) if isinstance(own, list) else 0
         if added and isinstance(own, list):
             tables["interventions"] = [*own, *added]
-        study = check_tables(tables, self.info, found, self.personas)
+        study = check_tables(tables, self.info, found, *self.places)
         for problem in found.problems:
             self._pass_on(problem, arm.name, path, first)
         arm = arm.model_copy(update={"interventions": study.interventions[first:]})

@@ -42,6 +42,7 @@ def load_study(
     *,
     file: str | None = None,
     personas: Path | None = None,
+    base: Path | None = None,
 ) -> Study:
     """Return a checked study.
 
@@ -52,36 +53,44 @@ def load_study(
             as text; a list is entered by position or name, as in "interventions.0.at=10".
         file: Name of the file in error texts; the path's own name by default.
         personas: The user's own personas folder.
+        base: Folder that relative paths of the study start from; the study file's own by default.
 
     Raises:
         StudyError: with every problem of the study at once.
     """
     registry.discover()
     if isinstance(source, Study):
-        return _build(study_tables(source), overrides, file or "", personas)
+        return _build(study_tables(source), overrides, file or "", personas, base)
     if isinstance(source, Mapping):
-        return _build(source, overrides, file or "", personas)
+        return _build(source, overrides, file or "", personas, base)
     if isinstance(source, str):
         if source in registry.scenarios:
-            return _build({"scenario": source}, overrides, file or "", personas)
+            return _build({"scenario": source}, overrides, file or "", personas, base)
         if source in preset_names():
-            return _build(_read_preset(source), overrides, file or f"{source}.toml", personas)
+            return _build(_read_preset(source), overrides, file or f"{source}.toml", personas, base)
         if not _looks_like_path(source):
             names = [*registry.scenarios, *preset_names()]
             raise StudyError([Problem(unknown(source, "a file, a scenario or a preset", names))])
     path = Path(source)
     name = file or path.name
-    return _build(_parse(_read_text(path, name), name), overrides, name, personas)
+    return _build(_parse(_read_text(path, name), name), overrides, name, personas, base or path.parent)
 
 
-def parse_study(text: str, *, file: str = "", overrides: Sequence[str] = (), personas: Path | None = None) -> Study:
+def parse_study(
+    text: str,
+    *,
+    file: str = "",
+    overrides: Sequence[str] = (),
+    personas: Path | None = None,
+    base: Path | None = None,
+) -> Study:
     """Return the checked study of a TOML text; arguments as in `load_study`.
 
     Raises:
         StudyError: with every problem of the study at once.
     """
     registry.discover()
-    return _build(_parse(text, file), overrides, file, personas)
+    return _build(_parse(text, file), overrides, file, personas, base)
 
 
 def default_study(scenario: str) -> Study:
@@ -113,7 +122,12 @@ def preset_names(scenario: str | None = None) -> list[str]:
 
 
 def load_interventions(
-    source: str | Path | Mapping[str, Any], study: Study, *, file: str | None = None, personas: Path | None = None
+    source: str | Path | Mapping[str, Any],
+    study: Study,
+    *,
+    file: str | None = None,
+    personas: Path | None = None,
+    base: Path | None = None,
 ) -> tuple[InterventionSpec, ...]:
     """Return checked interventions for a study that exists, for example to inject into its run.
 
@@ -122,6 +136,7 @@ def load_interventions(
         study: The study whose scenario, columns, layers and measures they refer to.
         file: Name of the file in error texts.
         personas: The user's own personas folder.
+        base: Folder that relative paths of the study start from.
 
     Raises:
         StudyError: with every problem at once.
@@ -138,7 +153,7 @@ def load_interventions(
         if key != "interventions":
             findings.add(unknown(key, "a key of a file of interventions", ["interventions"]), key)
     given = tables.get("interventions", [])
-    known = known_names(study, registry.scenarios.get(study.scenario), personas)
+    known = known_names(study, registry.scenarios.get(study.scenario), personas, base)
     found = check_interventions(given, known, findings)
     for position, spec in enumerate(found):
         if spec.name in [other.name for other in study.interventions]:
@@ -240,7 +255,9 @@ def _read_overrides(overrides: Sequence[str], findings: Findings) -> Iterator[tu
         yield parts, _plain({"value": value}, findings).get("value")
 
 
-def _build(given: Mapping[str, Any], overrides: Sequence[str], file: str, personas: Path | None) -> Study:
+def _build(
+    given: Mapping[str, Any], overrides: Sequence[str], file: str, personas: Path | None, base: Path | None
+) -> Study:
     findings = Findings(file)
     tables = _plain(given, findings)
     changes = list(_read_overrides(overrides, findings))
@@ -254,19 +271,20 @@ def _build(given: Mapping[str, Any], overrides: Sequence[str], file: str, person
         if parts != ("scenario",):
             override(complete, parts, value, tables, findings)
     arms = complete.pop("arms", None)
-    study = check_tables(complete, info, findings, personas)
-    checked = check_arms(arms, complete, info, findings, personas)
+    study = check_tables(complete, info, findings, personas, base)
+    checked = check_arms(arms, complete, info, findings, personas, base)
     if findings.problems:
         raise StudyError(findings.problems)
     return study.model_copy(update={"arms": checked})
 
 
-def expand_arms(study: Study, personas: Path | None = None) -> list[tuple[str, Study]]:
+def expand_arms(study: Study, personas: Path | None = None, base: Path | None = None) -> list[tuple[str, Study]]:
     """Return (name, study) of each arm, studies without arms; a study that has none alone, under an empty name.
 
     Args:
         study: A checked study.
         personas: The user's own personas folder.
+        base: Folder that relative paths of the study start from.
 
     Raises:
         StudyError: an arm does not fit this version's scenarios.
@@ -278,7 +296,7 @@ def expand_arms(study: Study, personas: Path | None = None) -> list[tuple[str, S
     tables = complete_tables(study_tables(study.model_copy(update={"arms": ()})), info, findings)
     expanded = []
     for arm in study.arms:
-        expanded.append((arm.name, check_tables(apply_arm(tables, arm, findings), info, findings, personas)))
+        expanded.append((arm.name, check_tables(apply_arm(tables, arm, findings), info, findings, personas, base)))
     if findings.problems:
         raise StudyError(findings.problems)
     return expanded
@@ -306,8 +324,14 @@ def study_tables(study: Study) -> dict[str, Any]:
     head |= {"stop_when": full["stop_when"]} if full["stop_when"] else {}
     tables = head | {key: full[key] for key in ("redraw", "seeds") if full[key]}
     population = full["population"]
-    if not population["columns"] and {"recipe", "personas"} & population.keys():
+    if not population["columns"] and {"recipe", "personas", "file"} & population.keys():
         del population["columns"]
+    for key in ("map", "keep", "redistribute"):
+        if not population[key]:
+            del population[key]
+    for table in population.get("map", {}).values():
+        for key in [key for key in ("labels", "missing_codes") if not table[key]]:
+            del table[key]
     layers = [_layer_table(layer) for layer in full["layers"]]
     network = layers[0] if len(layers) == 1 else {"layers": layers}
     tables |= {"params": full["params"], "population": population, "network": network}
@@ -356,7 +380,8 @@ def _default_source(scenario: str) -> bool:
     if scenario not in registry.scenarios:
         return True
     return bool(
-        {"recipe", "personas", "columns"} & registry.scenarios.get(scenario).defaults.get("population", {}).keys()
+        {"recipe", "personas", "file", "columns"}
+        & registry.scenarios.get(scenario).defaults.get("population", {}).keys()
     )
 
 

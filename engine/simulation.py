@@ -81,8 +81,8 @@ def build_world(
     """
     registry.discover()
     info: ScenarioInfo = registry.scenarios.get(study.scenario)
-    persona = build_population(study.population, study.seed_of("population", replicate), folder=personas)
-    network = build_network(study.layers, persona.n, study.seed_of("network", replicate), base)
+    persona = build_population(study.population, study.seed_of("population", replicate), folder=personas, base=base)
+    network = build_network(study.layers, persona.n, study.seed_of("network", replicate), base, persona)
 
     def load() -> LanguageModel:
         return model if model is not None else load_model(study.model, models_folder=models_folder)

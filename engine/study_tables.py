@@ -12,15 +12,15 @@ from typing import Any
 from engine import registry
 from engine.problems import Findings, plain, shown
 
-_SOURCES = ("recipe", "personas", "columns")
+_SOURCES = ("recipe", "personas", "file", "columns")
 
 
 def complete_tables(given: Mapping[str, Any], info: Any, findings: Findings) -> dict[str, Any]:
     """Return the tables of a study with the scenario's defaults where it says nothing.
 
-    A study that names any source of its population (recipe, personas, columns) takes none from the defaults; one that
-    lists a value per agent takes no size either. A layer of
-    another kind than the default one keeps only default parameters that its kind has as well.
+    A study that names any source of its population (recipe, personas, file, columns) takes none from the defaults; one
+    that lists a value per agent takes no size either. A layer of another kind than the default one keeps only default
+    parameters that its kind has as well.
 
     Args:
         given: The study, plain values.

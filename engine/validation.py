@@ -52,7 +52,13 @@ class _Known:
         return self.certain or "did you mean" in sentence
 
 
-def check_tables(tables: Mapping[str, Any], info: Any, findings: Findings, personas: FilePath | None = None) -> Study:
+def check_tables(
+    tables: Mapping[str, Any],
+    info: Any,
+    findings: Findings,
+    personas: FilePath | None = None,
+    base: FilePath | None = None,
+) -> Study:
     """Return the study of complete plain tables; its problems are in `findings`.
 
     Args:
@@ -60,6 +66,7 @@ def check_tables(tables: Mapping[str, Any], info: Any, findings: Findings, perso
         info: The scenario, or None where it is not known.
         findings: Where problems go; the returned study is good only if there are none.
         personas: The user's own personas folder.
+        base: Folder that relative paths of the study start from.
     """
     for key in tables:
         if key not in KEYS:
@@ -69,8 +76,10 @@ def check_tables(tables: Mapping[str, Any], info: Any, findings: Findings, perso
         head["scenario"] = ""
     study = check_shape(Study, head, (), findings) or Study.model_validate({"scenario": ""})
     params, values = _check_params(tables.get("params", {}), info, findings)
-    persona, certain = _check_population(study.population, findings, personas)
+    persona, certain = _check_population(study.population, findings, personas, base)
+    _check_given_states(study.population, persona, info, findings)
     layers = _check_layers(tables.get("network"), study.population.size, findings)
+    _check_layer_columns(layers, persona, certain, findings)
     columns = {**persona, **(info.columns if info is not None else {})}
     steps = study.steps if study.steps == head.get("steps", study.steps) else None
     known = _Known(info, params, columns, certain, [layer.name for layer in layers], steps)
@@ -84,9 +93,9 @@ def check_tables(tables: Mapping[str, Any], info: Any, findings: Findings, perso
     return study.model_copy(update={"params": values, "layers": layers, "interventions": interventions})
 
 
-def known_names(study: Study, info: Any, personas: FilePath | None = None) -> Any:
+def known_names(study: Study, info: Any, personas: FilePath | None = None, base: FilePath | None = None) -> Any:
     """Return what interventions of a checked study can refer to, for `check_interventions`."""
-    persona, certain = _check_population(study.population, Findings(), personas)
+    persona, certain = _check_population(study.population, Findings(), personas, base)
     params = info.params.model_validate(study.params)
     layers = [layer.name for layer in study.layers]
     return _Known(info, params, {**persona, **info.columns}, certain, layers, study.steps)
@@ -120,7 +129,7 @@ def _check_params(given: Any, info: Any, findings: Findings) -> tuple[BaseModel 
 
 
 def _check_population(
-    spec: PopulationSpec, findings: Findings, personas: FilePath | None
+    spec: PopulationSpec, findings: Findings, personas: FilePath | None, base: FilePath | None
 ) -> tuple[Mapping[str, Any], bool]:
     """Return (persona columns, True), or (the codebook's columns, False) where the population is not understood."""
     for name, values in spec.columns.items():
@@ -130,7 +139,7 @@ def _check_population(
     # A late import: the population stands above this module.
     population = importlib.import_module("engine.population")
     try:
-        columns: Mapping[str, Any] = population.persona_columns(spec, personas)
+        columns: Mapping[str, Any] = population.persona_columns(spec, personas, base)
     except PopulationError as error:
         for line in str(error).splitlines():
             found = _PLACED.fullmatch(line)
@@ -138,6 +147,52 @@ def _check_population(
             findings.add(message, *(place or "population").split("."), file=file)
         return {name: known.column for name, known in population.load_schema().items()}, False
     return columns, True
+
+
+def _check_given_states(spec: PopulationSpec, persona: Mapping[str, Any], info: Any, findings: Findings) -> None:
+    """Report columns of a survey that a state column of the same name cannot start from."""
+    for name in (*spec.map, *spec.keep):
+        column, state = persona.get(name), None if info is None else info.columns.get(name)
+        if column is None or state is None:
+            continue
+        path = ("population", "map", name) if name in spec.map else ("population", "keep")
+        words = f"'{name}' is the state that agents start from in {info.name}; it"
+        if state.kind == "category":
+            strange = [label for label in column.labels if label not in state.labels]
+            if column.kind != "category" or strange:
+                held = shown(strange[0]) if strange else f"a {column.kind} column"
+                findings.add(f"{words} holds one of {', '.join(state.labels)}, not {held}; set labels", *path)
+        elif column.kind in ("category", "text") or (state.kind == "boolean") != (column.kind == "boolean"):
+            findings.add(f"{words} is a {state.kind} column, not a {column.kind} one; set labels or range", *path)
+        elif any(outside(state, bound) for bound in (column.low, column.high) if bound is not None):
+            findings.add(
+                f"{words} lies in {interval(state)}, but here it reaches from {column.low:g} to {column.high:g}; "
+                "rescale it with range and to",
+                *path,
+            )
+
+
+def _check_layer_columns(
+    layers: Sequence[LayerSpec], persona: Mapping[str, Any], certain: bool, findings: Findings
+) -> None:
+    """Report columns that a network is to be built on and that the population does not have."""
+    for position, layer in enumerate(layers):
+        generator: Any = registry.networks.get(layer.kind) if layer.kind in registry.networks else None
+        if getattr(generator, "check_column", None) is None or "column" not in layer.params:
+            continue
+        name = str(layer.params["column"])
+        path: Path = ("network", "layers", position)
+        if not name:
+            findings.add("column is empty; name the column of the population in which ties are alike", *path, "column")
+        elif name not in persona:
+            sentence = unknown(name, "a column of the population", persona)
+            if certain or "did you mean" in sentence:
+                findings.add(sentence, *path, "column")
+        else:
+            try:
+                generator.check_column(generator.params(**layer.params), persona[name])
+            except NetworkError as error:
+                findings.add(str(error), *path, "column" if persona[name].kind == "text" else "target")
 
 
 def _check_layers(network: Any, size: int | None, findings: Findings) -> tuple[LayerSpec, ...]:
@@ -371,10 +426,16 @@ def misfit(column: Any, name: str, value: Any) -> str | None:
         return f"{given} is not a number, which '{name}' holds"
     if column.kind == "integer" and value != int(value):
         return f"{given} is not a whole number, which '{name}' holds"
-    below = column.low is not None and value < column.low
-    above = column.high is not None and value > column.high
-    if not (below or above):
-        return None
+    return f"{given} is not in {interval(column)}, the range of '{name}'" if outside(column, value) else None
+
+
+def outside(column: Any, value: float) -> bool:
+    """Tell whether a number lies outside a column's range."""
+    return (column.low is not None and value < column.low) or (column.high is not None and value > column.high)
+
+
+def interval(column: Any) -> str:
+    """Return a column's range, for example `[0, 1]`."""
     low = "(-inf" if column.low is None else f"[{column.low:.15g}"
     high = "inf)" if column.high is None else f"{column.high:.15g}]"
-    return f"{given} is not in {low}, {high}, the range of '{name}'"
+    return f"{low}, {high}"
