@@ -767,6 +767,7 @@ def test_pasted_text_becomes_coefficients_that_the_file_keeps(case):
     spec = study.decisions[decision].regression
     assert spec.coefficients == coefficients
     assert spec.pasted is None
+    assert "policy" in study.decisions[decision].model_fields_set  # so that --model leaves the decision as it is
     dumped = dump_study(study)
     assert "pasted" not in dumped
     assert parse_study(dumped) == study
