@@ -500,6 +500,9 @@ def test_order_of_coefficients_and_of_agents_does_not_matter():
     plain = Decision("go", Choice("stay", "go"), rule=GO.rule, question="Go?")
     weights = weights_of(one, plain, columns, values)
     assert np.array_equal(weights, weights_of(other, plain, columns, values))
+    # Sums are taken in the order of the names, not in that of a set, which changes from process to process.
+    added = [factors for factors, _ in build_regression(one, plain, columns, 1).products]
+    assert [":".join(factor.text for factor in factors) for factors in added] == ["age", "age:income", "income"]
     shuffled = rng.permutation(50)
     assert np.array_equal(weights[shuffled], weights_of(one, plain, columns, values, agents=shuffled))
 
