@@ -71,7 +71,9 @@ class Experiment:
         return [folder for (name, _), folder in self.folders.items() if name == arm]
 
 
-def plan_runs(study: Study, replicates: int | None = None, personas: Path | None = None) -> list[PlannedRun]:
+def plan_runs(
+    study: Study, replicates: int | None = None, personas: Path | None = None, base: Path | None = None
+) -> list[PlannedRun]:
     """Return every run of an experiment: all arms of replicate 0, then of replicate 1, ...
 
     So whatever is done when one stops early is made of whole pairs. Replicate r of all arms has the same seeds.
@@ -80,6 +82,7 @@ def plan_runs(study: Study, replicates: int | None = None, personas: Path | None
         study: A checked study, with arms or without.
         replicates: Runs of each arm; None for the study's own number.
         personas: The user's own personas folder.
+        base: Folder that relative paths of the study start from.
 
     Raises:
         RunError: fewer than one replicate.
@@ -88,7 +91,7 @@ def plan_runs(study: Study, replicates: int | None = None, personas: Path | None
     n = study.replicates if replicates is None else replicates
     if n < 1:
         raise RunError(f"{n} replicates leave nothing to run; give at least 1")
-    arms = expand_arms(study, personas)
+    arms = expand_arms(study, personas, base)
     return [PlannedRun(name, replicate, own) for replicate in range(n) for name, own in arms]
 
 
@@ -109,7 +112,7 @@ def create_experiment(
         RunError: fewer than one replicate.
         StorageFull: the disk is full.
     """
-    planned = plan_runs(study, replicates, workspace.personas)
+    planned = plan_runs(study, replicates, workspace.personas, base)
     record = write_experiment(workspace, study, 1 + planned[-1].replicate, base)
     there = _find_runs(workspace, record.experiment_id)
 

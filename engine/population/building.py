@@ -255,12 +255,13 @@ def store_respondents(
     default_size: int = 1000,
     folder: Path | None = None,
     base: Path | None = None,
-) -> Path | None:
-    """Write the respondents that a study draws into a folder, and return the file; None without a survey file.
+) -> None:
+    """Write the respondents that a study draws into a file.
 
     Args:
-        target: An existing folder; `build_population` finds them there when it is given as its `folder`.
-        spec: The population.
+        target: The file to write; called `stored.STORED_NAME`, it serves `build_population` instead of the survey where
+            its folder is given as `folder`.
+        spec: The population, with a survey file.
         seed: Its seed.
         default_size: Size where the study gives none.
         folder: As for `build_population`.
@@ -269,10 +270,8 @@ def store_respondents(
     Raises:
         PopulationError: one line per problem.
     """
-    if spec.file is None:
-        return None
     plan = _make_plan(spec, folder, base)
-    return write_draw(target, spec, load_respondents(spec, base, folder), _size(spec, plan, default_size), seed)
+    write_draw(target, spec, load_respondents(spec, base, folder), _size(spec, plan, default_size), seed)
 
 
 def build_population(

@@ -73,11 +73,11 @@ class StoredDraw:
         return values
 
 
-def write_draw(folder: Path, spec: PopulationSpec, respondents: Respondents, n: int, seed: int) -> Path:
-    """Write the respondents that n agents are, and return the file.
+def write_draw(path: Path, spec: PopulationSpec, respondents: Respondents, n: int, seed: int) -> None:
+    """Write the respondents that n agents are.
 
     Args:
-        folder: An existing folder.
+        path: The file to write; `find_draw` looks for `STORED_NAME`.
         spec: The population.
         respondents: From its survey file.
         n: Number of agents.
@@ -87,9 +87,7 @@ def write_draw(folder: Path, spec: PopulationSpec, respondents: Respondents, n: 
     columns = {name: {key: getattr(column, key) for key in _PLAIN} for name, column in respondents.columns.items()}
     meaning = json.dumps({"key": survey_key(spec), "seed": seed, "columns": columns})
     series = [pl.Series(name, array.tolist() if array.dtype == object else array) for name, array in values.items()]
-    path = folder / STORED_NAME
     pl.DataFrame(series).write_parquet(path, metadata={_MEANING: meaning})
-    return path
 
 
 def find_draw(spec: PopulationSpec, folder: Path | None, seed: int | None = None) -> StoredDraw | None:

@@ -12,6 +12,7 @@ from engine.runs.experiments import (
 )
 from engine.runs.export import export_run
 from engine.runs.fork import fork_run
+from engine.runs.inputs import inputs_of
 from engine.runs.launch import run_study, start_worker
 from engine.runs.records import (
     RunInfo,
@@ -41,6 +42,7 @@ __all__ = [
     "find_run",
     "fork_run",
     "inject",
+    "inputs_of",
     "list_experiments",
     "list_runs",
     "open_workspace",

@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import secrets
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.errors import RunError
+from engine.errors import PopulationError, RunError
 from engine.loading import dump_study, expand_arms, study_hash
 from engine.runs.experiments import write_experiment
+from engine.runs.inputs import copy_inputs, keep_inputs
 from engine.runs.records import STUDY_NAME
 from engine.runs.workspace import Workspace
 from engine.spec import Study
@@ -32,6 +34,7 @@ def create_run(
     base: Path | None = None,
     experiment_id: str | None = None,
     arm: str | None = None,
+    like: Path | None = None,
 ) -> Path:
     """Make a queued run and return its folder.
 
@@ -44,9 +47,11 @@ def create_run(
         base: Folder that relative paths of the study start from.
         experiment_id: Experiment that it belongs to.
         arm: Name of its arm there.
+        like: Folder of a run whose inputs (respondents, recipes, packs) it takes over instead of reading them again.
 
     Raises:
         RunError: a replicate below 0, or a study with arms.
+        PopulationError: a survey file that is gone or has problems.
         StorageFull: the disk is full.
     """
     if replicate < 0:
@@ -60,6 +65,10 @@ def create_run(
             (folder / name).mkdir()
         text = dump_study(study)
         write_durably(folder / STUDY_NAME, lambda path: write_text(path, text))
+        if like is None:
+            _keep_inputs(folder, workspace, study, replicate, base)
+        else:
+            copy_inputs(like, folder)
         sync_folder(folder)
     with Catalog(folder, create=True) as catalog:
         first = first_status(folder, study, replicate)
@@ -67,6 +76,14 @@ def create_run(
         first |= {"experiment_id": experiment_id, "arm": arm}
         catalog.write_status(**first)
     return folder
+
+
+def _keep_inputs(folder: Path, workspace: Workspace, study: Study, replicate: int, base: Path | None) -> None:
+    try:
+        keep_inputs(folder, workspace, study, replicate, base)
+    except PopulationError:
+        shutil.rmtree(folder)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -87,7 +104,7 @@ def create_runs(
     if not study.arms:
         return [create_run(workspace, study, replicate=replicate, base=base) for replicate in range(n)]
     record = write_experiment(workspace, study, n, base)
-    arms = expand_arms(study, workspace.personas)
+    arms = expand_arms(study, workspace.personas, base)
     return [
         create_run(workspace, own, replicate=r, base=base, experiment_id=record.experiment_id, arm=name)
         for r in range(n)

@@ -20,6 +20,7 @@ from engine.network import layout_nodes
 from engine.runs.checkpoints import Checkpoint, find_checkpoint
 from engine.runs.committing import Committer
 from engine.runs.history import recompute_fork
+from engine.runs.inputs import inputs_of
 from engine.runs.journal import INJECT, Injections, RunJournal
 from engine.runs.live import LiveWriter, Shown, choose_shown, read_layout, write_layout, write_meta
 from engine.runs.locking import RunLock
@@ -155,7 +156,7 @@ class Execution:
             control=self.injections,
             base=Path(base) if base else None,
             models_folder=workspace_of(self.folder).models,
-            personas=workspace_of(self.folder).personas,
+            personas=inputs_of(self.folder),
         )
         outcome = self._follow(records, study, start)
         self._say(model=model.describe() or self.known.get("model"))

@@ -15,6 +15,7 @@ from pathlib import Path
 from engine.errors import RunNotFound
 from engine.loading import dump_study, expand_arms, parse_study, study_hash
 from engine.registry import nearest
+from engine.runs.inputs import inputs_of, keep_inputs
 from engine.runs.workspace import Workspace
 from engine.spec import Study
 from engine.store.disk import storage_errors, sync_folder, write_durably
@@ -43,12 +44,16 @@ class ExperimentRecord:
     created_at: float
 
 
-def experiment_id_of(study: Study, base: Path | None = None) -> str:
-    """Return the id of a study's experiment; the base counts where the study names files of ties."""
+def experiment_id_of(study: Study, base: Path | None = None, personas: Path | None = None) -> str:
+    """Return the id of a study's experiment; the base counts where the study names files of ties or of a survey."""
     digest = hashlib.blake2b(study_hash(study.model_copy(update={"replicates": 1})).encode(), digest_size=5)
-    if base is not None and any(layer.kind == "file" for _, arm in expand_arms(study) for layer in arm.layers):
+    if base is not None and any(_names_files(arm) for _, arm in expand_arms(study, personas, base)):
         digest.update(str(base.absolute()).encode())
     return f"exp-{digest.hexdigest()}"
+
+
+def _names_files(study: Study) -> bool:
+    return study.population.file is not None or any(layer.kind == "file" for layer in study.layers)
 
 
 def write_experiment(workspace: Workspace, study: Study, replicates: int, base: Path | None = None) -> ExperimentRecord:
@@ -57,7 +62,7 @@ def write_experiment(workspace: Workspace, study: Study, replicates: int, base: 
     Raises:
         StorageFull: the disk is full.
     """
-    experiment_id = experiment_id_of(study, base)
+    experiment_id = experiment_id_of(study, base, workspace.personas)
     folder = workspace.experiments / experiment_id
     created_at, before = time.time(), 0
     if (folder / RECORD_NAME).is_file():
@@ -69,6 +74,7 @@ def write_experiment(workspace: Workspace, study: Study, replicates: int, base: 
     if replicates != before:
         with storage_errors(workspace.path):
             folder.mkdir(parents=True, exist_ok=True)
+            keep_inputs(folder, workspace, study, 0, base)
             texts = {STUDY_NAME: dump_study(whole), RECORD_NAME: json.dumps(content)}
             for name, text in texts.items():
                 write_durably(folder / name, lambda path, text=text: _write_text(path, text))  # type: ignore[misc]
@@ -94,8 +100,8 @@ def read_experiment_record(workspace: Workspace, key: str) -> ExperimentRecord:
     folder = workspace.experiments / matching[0]
     content = json.loads((folder / RECORD_NAME).read_text(encoding="utf-8"))
     text = (folder / STUDY_NAME).read_text(encoding="utf-8")
-    study = parse_study(text, file=f"{folder.name}/{STUDY_NAME}", personas=workspace.personas)
     base = Path(content["base"]) if content["base"] else None
+    study = parse_study(text, file=f"{folder.name}/{STUDY_NAME}", personas=inputs_of(folder), base=base)
     return ExperimentRecord(matching[0], folder, study, int(content["replicates"]), base, float(content["created_at"]))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from engine.errors import RunError
 from engine.loading import dump_study, load_study, scenario_info
 from engine.runs.creation import create_run
+from engine.runs.inputs import inputs_of
 from engine.runs.records import read_info, read_study
 from engine.runs.workspace import Workspace
 from engine.spec import Do, InterventionSpec, Study
@@ -49,7 +50,7 @@ def fork_run(
         if not 0 <= at <= last:
             reached = f"steps 0 to {last}" if last >= 0 else "no step yet"
             raise RunError(f"run {info.run_id} cannot be forked at step {at}: it has committed {reached}")
-        child_study = _changed(parent, at, overrides, interventions, workspace.personas)
+        child_study = _changed(parent, at, overrides, interventions, inputs_of(folder))
         if child_study.model.file != parent.model.file and _asked_until(catalog, at):
             raise RunError(
                 f"the model '{parent.model.file}' has answered before step {at}, and its answers stay valid in a fork; "
@@ -57,7 +58,7 @@ def fork_run(
             )
         base = Path(status["base"]) if status.get("base") else None
         child = create_run(
-            workspace, child_study, replicate=info.replicate, parent=info.run_id, forked_at=at, base=base
+            workspace, child_study, replicate=info.replicate, parent=info.run_id, forked_at=at, base=base, like=folder
         )
         with Catalog(child) as own:
             copy_history(catalog, own, at)

@@ -15,10 +15,10 @@ from engine.errors import RunError
 from engine.llm import LanguageModel
 from engine.loading import parse_study
 from engine.runs.checkpoints import Checkpoint
+from engine.runs.inputs import inputs_of
 from engine.runs.journal import Injections, ReadOnlyJournal
 from engine.runs.model import NoModel
 from engine.runs.records import read_study
-from engine.runs.workspace import workspace_of
 from engine.simulation import StepRecord, simulate
 from engine.spec import Study
 from engine.store.catalog import Catalog
@@ -35,7 +35,7 @@ class Stage:
 def read_stages(catalog: Catalog) -> list[Stage]:
     """Return the stages of a run, the first one first."""
     folder = catalog.folder
-    personas = workspace_of(folder).personas
+    personas = inputs_of(folder)
     past = catalog.read_status().get("stages") or []
     stages = [Stage(parse_study(text, file=f"{folder.name} (past)", personas=personas), at) for text, at in past]
     return [*stages, Stage(read_study(folder), None)]
@@ -70,7 +70,7 @@ def recompute(
             digest=digest,
             control=Injections(catalog),
             base=base,
-            personas=workspace_of(catalog.folder).personas,
+            personas=inputs_of(catalog.folder),
         )
         for record in records:
             yield record

@@ -65,6 +65,7 @@ def run_study(
     workspace: Workspace | str | Path | None = None,
     overrides: Sequence[str] = (),
     replicates: int | None = None,
+    base: Path | None = None,
     on_progress: Callable[[RunInfo], None] | None = None,
 ) -> list[RunResult]:
     """Run a study to its end and return one result per replicate.
@@ -76,6 +77,7 @@ def run_study(
         workspace: Workspace or its folder; None for the default.
         overrides: "KEY=VALUE" as with `--set`.
         replicates: How many; None for the study's own number.
+        base: Folder that relative paths of the study start from; that of its file by default.
         on_progress: Called about ten times a second with the state of the run that goes on.
 
     Raises:
@@ -83,8 +85,9 @@ def run_study(
         RunError: a run failed; says which and why.
     """
     chosen = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
-    loaded = load_study(study, overrides, personas=chosen.personas)
-    base = Path(study).parent if not isinstance(study, Study) and Path(study).is_file() else None
+    if base is None and not isinstance(study, Study) and Path(study).is_file():
+        base = Path(study).parent
+    loaded = load_study(study, overrides, personas=chosen.personas, base=base)
     folders = create_runs(chosen, loaded, replicates, base)
     wait_for(folders, on_progress=on_progress)
     results = [read_result(folder) for folder in folders]

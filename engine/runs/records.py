@@ -11,8 +11,9 @@ from typing import Any
 
 from engine.errors import MicrocosmError, RunNotFound
 from engine.loading import parse_study
+from engine.runs.inputs import inputs_of
 from engine.runs.locking import is_locked
-from engine.runs.workspace import Workspace, workspace_of
+from engine.runs.workspace import Workspace
 from engine.spec import Study
 from engine.store.catalog import CATALOG_NAME, Catalog
 from engine.store.database import DATABASE_NAME
@@ -189,7 +190,7 @@ def read_study(folder: Path | str) -> Study:
     if not path.is_file():
         raise RunNotFound(f"{folder} is not a run: it has no {STUDY_NAME}; `microcosm list runs` names the runs")
     text = path.read_text(encoding="utf-8")
-    return parse_study(text, file=f"{path.parent.name}/{STUDY_NAME}", personas=workspace_of(path.parent).personas)
+    return parse_study(text, file=f"{path.parent.name}/{STUDY_NAME}", personas=inputs_of(path.parent))
 
 
 def list_runs(workspace: Workspace) -> list[RunInfo]:
