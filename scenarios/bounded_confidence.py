@@ -27,7 +27,6 @@ from engine import (
     Choice,
     Decision,
     Measure,
-    MicrocosmError,
     ScenarioParams,
     Words,
     column,
@@ -303,18 +302,13 @@ class BoundedConfidence:
 
     def setup(self, world):
         """Give everyone an opinion, unless the population brought them."""
-        start = world.population["opinion"]
         if "opinion" in world.given:
-            if not np.all((start >= 0) & (start <= 1)):
-                raise MicrocosmError(
-                    f"the population's opinions run from {start.min()} to {start.max()}; they must lie in [0, 1]"
-                )
             return
         if world.params.initial == "equispaced":
             x = np.arange(world.n_agents) / max(world.n_agents - 1, 1)
         else:
             x = world.uniform("initial_opinion")
-        world.population["opinion"] = x.astype(start.dtype)
+        world.population["opinion"] = x.astype(world.population["opinion"].dtype)
 
     def step(self, world):
         """Hold N/2 meetings, or let everyone average; work in float64 and store in the column's type."""

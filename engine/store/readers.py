@@ -196,12 +196,15 @@ def read_events(run: Run) -> pl.DataFrame:
 
 
 def read_edges(run: Run, step: int | None = None) -> pl.DataFrame:
-    """Return ties with the steps between which they held; those that hold at one step where given.
+    """Return ties with the steps between which they held, sorted; those that hold at one step where given.
 
     A large complete layer stores no ties and has no rows: everyone is tied to everyone.
     """
     home = folder_of(run)
-    sql = "select * from edges where ?::INTEGER is null or (from_step <= ? and (to_step is null or to_step > ?))"
+    sql = (
+        "select * from edges where ?::INTEGER is null or (from_step <= ? and (to_step is null or to_step > ?)) "
+        "order by layer, source, target, from_step"
+    )
     if not (home / CATALOG_NAME).is_file():
         return query(run, sql, [step, step, step])
     with open_segments(home) as connection:

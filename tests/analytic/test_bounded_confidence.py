@@ -165,7 +165,7 @@ def test_starts():
     u = [next(records(replicate=r)).world.population["opinion"] for r in (0, 1)]
     assert not np.array_equal(*u)
     study["population"]["columns"]["opinion"] = [0.1, 0.5, 1.6]
-    with pytest.raises(MicrocosmError, match=r"must lie in \[0, 1\]"):
+    with pytest.raises(MicrocosmError, match=r"opinion = 1.6 is not in \[0, 1\]"):
         next(simulate(load_study(study | {"network": {"kind": "complete"}})))
 
 
