@@ -12,6 +12,7 @@ import streamlit as st
 
 from app import session
 from app.forms import safe
+from app.reading import read_query
 from engine import store
 from engine.contract import ScenarioInfo
 from engine.errors import MicrocosmError
@@ -55,7 +56,7 @@ def query(sql: str, folder: str, committed: int, status: str, parameters: tuple[
     look at the same step ask once.
     """
     del committed, status
-    return store.query(Path(folder), sql, parameters)
+    return read_query(Path(folder), sql, parameters)
 
 
 def ask(info: RunInfo, sql: str, *parameters: Any) -> pl.DataFrame:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from engine import store
+from app.reading import read_query
 from engine.errors import RunError
 from engine.loading import scenario_info
 from engine.population.columns import Column
@@ -168,7 +168,7 @@ def _states(folder: Path, column: str, ids: NDArray[np.int64]) -> pl.DataFrame |
     """Return step, agent_id, value of the drawn agents by step, or None where nothing is recorded."""
     sql = f"select step, agent_id, {quoted(column)} as value from states where agent_id <= ? order by step"
     try:
-        return store.query(folder, sql, [int(ids.max(initial=0))])
+        return read_query(folder, sql, [int(ids.max(initial=0))])
     except RunError:  # a run that has not begun yet has no tables; the picture then waits
         return None
 

@@ -15,10 +15,12 @@ from engine.contract import ScenarioInfo
 from engine.loading import load_interventions
 from engine.runs import RunInfo, fork_run, inject, start_worker
 
+INJECT, FORK = "inject_ask", "fork_ask"
+
 
 def show_inject(info: RunInfo, scenario: ScenarioInfo) -> None:
     """Draw the button that changes a knob at the next step."""
-    with st.popover("Change", icon=":material/bolt:", key="inject_ask"):
+    with st.popover("Change", icon=":material/bolt:", key=INJECT, on_change="rerun"):
         st.caption("Acts at the next step, and is recorded as an intervention of this run.")
         knob, value = _knob(info, scenario, "inject")
         st.button("Apply now", key="inject", type="primary", on_click=attempt, args=(_inject, info, knob, value))
@@ -26,7 +28,7 @@ def show_inject(info: RunInfo, scenario: ScenarioInfo) -> None:
 
 def show_fork(info: RunInfo, scenario: ScenarioInfo) -> None:
     """Draw the button that starts a run which shares this one's history up to a step."""
-    with st.popover("Fork", icon=":material/fork_right:", key="fork_ask"):
+    with st.popover("Fork", icon=":material/fork_right:", key=FORK, on_change="rerun"):
         st.caption("A new run with the same history up to a step, and one knob changed from there.")
         at = st.number_input(f"From {safe(scenario.unit)}", 0, max(info.step, 0), info.step // 2, key="fork_at")
         knob, value = _knob(info, scenario, "fork")
@@ -64,6 +66,7 @@ def _knob(info: RunInfo, scenario: ScenarioInfo, prefix: str) -> tuple[str, Any]
 def _inject(info: RunInfo, knob: str, value: Any) -> None:
     row = {"name": f"{knob} = {value}", "at": info.step, "do": {"effect": "set_param", "param": knob, "value": value}}
     checked = load_interventions({"interventions": [row]}, study_of(str(info.folder)))
+    session.set_value(INJECT, False)
     inject(info.folder, [change.model_copy(update={"at": None}) for change in checked])
 
 
@@ -71,4 +74,5 @@ def _fork(info: RunInfo, at: int, knob: str, value: Any) -> None:
     # JSON's texts, numbers and truth values are TOML's too.
     folder: Path = fork_run(session.workspace(), info.folder, at, [f"params.{knob}={json.dumps(value)}"])
     start_worker([folder])
-    session.choose_run(folder.name)
+    session.set_value(FORK, False)
+    session.remember("go_to_run", folder.name)

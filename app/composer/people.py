@@ -19,7 +19,7 @@ from engine.loading import scenario_info
 from engine.population import Population, build_population, list_packs, list_recipes, load_recipe, render_card
 from engine.spec import PopulationSpec
 
-PREVIEW_PEOPLE = 500
+PREVIEW_PEOPLE = 1000
 SOURCES = {
     "recipe": "A recipe: drawn from distributions",
     "personas": "Written people from a pack",

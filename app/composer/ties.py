@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from app import session
-from app.composer.people import seed_of
+from app.composer.people import people_of, seed_of
 from app.drafts import Draft, problem_at
 from app.figures import PLOT_OPTIONS, plot_degrees, plot_network
 from app.forms import Problems, choice_field, model_fields, safe, show_problems, switch_field, text_field
@@ -22,6 +22,7 @@ from engine import registry
 from engine.errors import MicrocosmError
 from engine.loading import scenario_info
 from engine.network import Graph, build_network, layout_nodes
+from engine.population import Population
 from engine.spec import LayerSpec
 
 PREVIEW_AGENTS = 1000
@@ -130,7 +131,9 @@ def _preview(draft: Draft, prefix: str, problems: Problems) -> None:
         return
     table = {key: value for key, value in (draft.get(prefix) or {}).items() if key != "layers"}
     try:
-        found = preview_network(json.dumps(table, default=str), min(size, PREVIEW_AGENTS), seed_of(draft))
+        people = people_of(draft)
+        key = json.dumps([table, draft.get("population") or {}], default=str)
+        found = preview_network(key, min(size, people.n, PREVIEW_AGENTS), seed_of(draft), people)
     except (MicrocosmError, ValidationError, ValueError, TypeError) as error:
         st.caption("The picture appears when the settings on the left hold together.")
         if isinstance(error, MicrocosmError) and not problem_at(problems, prefix):
@@ -171,12 +174,21 @@ def _figures(found: dict[str, Any], size: int) -> None:
 
 
 @st.cache_data(max_entries=16, show_spinner="Drawing the network")
-def preview_network(table: str, n: int, seed: int) -> dict[str, Any]:
-    """Build one layer for n agents and return its layout, degrees and figures."""
-    held = json.loads(table)
+def preview_network(key: str, n: int, seed: int, _people: Population) -> dict[str, Any]:
+    """Build one layer for n agents and return its layout, degrees and figures.
+
+    Args:
+        key: The layer's table and the population's, as JSON; the cache goes by it.
+        n: Number of agents.
+        seed: Seed of the network.
+        _people: At least n people, for networks that go by traits; not part of the cache's key.
+    """
+    held = json.loads(key)[0]
     name, kind, shuffle = held.pop("name", "ties"), held.pop("kind", "complete"), held.pop("shuffle", False)
     registry.discover()
-    graph = build_network([LayerSpec(name=name, kind=kind, shuffle=shuffle, params=held)], n, seed).layer()
+    graph = build_network(
+        [LayerSpec(name=name, kind=kind, shuffle=shuffle, params=held)], n, seed, None, first_people(_people, n)
+    ).layer()
     ids, xy, ties = layout_nodes(graph, seed, 2000)
     components, clustering = (1, 1.0 if graph.n > 2 else None) if graph.complete else graph_figures(graph)
     return {
@@ -189,6 +201,16 @@ def preview_network(table: str, n: int, seed: int) -> dict[str, Any]:
         "components": components,
         "clustering": clustering,
     }
+
+
+def first_people(people: Population, n: int) -> Population:
+    """Return the first n people."""
+    if people.n == n:
+        return people
+    part = Population(n)
+    for name, column in people.columns.items():
+        part.add(name, column, people.values[name][:n])
+    return part
 
 
 def graph_figures(graph: Graph) -> tuple[int, float | None]:

@@ -180,9 +180,9 @@ def _states(info: RunInfo, scenario: ScenarioInfo) -> None:
 def state_frame(info: RunInfo, name: str, column: Column) -> pl.DataFrame:
     """Return the distribution of a column at up to 120 recorded steps: shares of categories, or percentiles."""
     steps = ask(info, "select distinct step from states order by step")["step"].to_list()
-    kept = (
-        sorted({steps[round(place)] for place in np.linspace(0, len(steps) - 1, min(len(steps), 120))}) if steps else []
-    )
+    places = np.linspace(0, len(steps) - 1, min(len(steps), 120)) if steps else []
+    # The newest step as well: agents that did not change have no row there, but a state.
+    kept = sorted({steps[round(place)] for place in places} | ({info.step} if steps else set()))
     if not kept:
         return pl.DataFrame(
             {"step": [], "value": [], "share": [], "p05": [], "p25": [], "p50": [], "p75": [], "p95": []}

@@ -57,6 +57,11 @@ def show() -> None:
 
 def run_bar(run_id: str, was_active: bool) -> None:
     """Draw progress and buttons; ticks while the run goes on."""
+    fork = session.recall("go_to_run")
+    if fork:
+        session.remember("go_to_run", None)
+        session.choose_run(fork)
+        st.rerun(scope="app")
     folder = session.run_folder(run_id)
     if folder is None:
         st.error("This run is no longer in the workspace.")

@@ -173,6 +173,18 @@ def test_the_inspector_tells_prompt_probabilities_and_draw(open_page, recorded):
     assert LANGUAGE_NOTICE in shown
 
 
+def test_a_fork_is_a_child_of_its_run(open_page, recorded, monkeypatch):
+    workspace, folders = recorded
+    started = []
+    monkeypatch.setattr("app.verbs.start_worker", lambda folders: started.extend(folders) or 0)
+    test = open_page(workspace, "live", run=folders[0].name)
+    test.button(key="fork").click().run()
+    assert not test.exception
+    assert not test.error, test.error
+    child = read_info(started[0])
+    assert child.parent_run_id == folders[0].name
+
+
 def test_hostile_words_stay_words(open_page, recorded):
     workspace, folders = recorded
     test = open_page(workspace, "live", run=folders[0].name, agent="0")
