@@ -90,8 +90,8 @@ def _blank_persona(study: Study) -> dict[str, Any]:
     for ask in (*info.decisions, *info.writings):
         inherited = first if ask in info.writings else DecisionSpec()
         spec = study.decisions.get(ask.name, inherited)
-        if spec.policy == "rule" or (spec.policy == "mixture" and spec.share == 0):
-            continue
+        if spec.policy in ("rule", "scripted") or (spec.policy == "mixture" and spec.share == 0):
+            continue  # neither reads what is shown
         if not (ask.persona_fields if spec.persona_fields is None else spec.persona_fields):
             continue
         # A writing that the study does not name follows the first decision; naming it must not change its policy.
