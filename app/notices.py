@@ -14,7 +14,6 @@ POCKET_NOTICE = (
     "The embedded model has random weights: its answers are noise with a format. "
     "Use it to learn the studio and to test, not for findings."
 )
-GROUP_NOTICE = "Differences between groups here may be the model's stereotype."
 RUNS_NOTICE = "More runs shrink any p-value: report the effect and its Monte Carlo error."
 
 

@@ -112,7 +112,11 @@ def _when(draft: Draft, prefix: str, row: dict[str, Any], problems: Problems) ->
     )
     if now == "when":
         text_field(
-            draft, f"{prefix}.when", "Condition", placeholder="infected_share > 0.1", help="Measures, and, or, not."
+            draft,
+            f"{prefix}.when",
+            "Condition",
+            placeholder=f"{scenario_info(str(draft.get('scenario'))).measures[0].name} > 0.1",
+            help="Measures, and, or, not.",
         )
     else:
         label = "Step" if now == "at" else "Steps between"

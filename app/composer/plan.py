@@ -19,7 +19,7 @@ def show_plan(draft: Draft, problems: Problems, study: Study | None) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         _numbers(draft, problems, info.unit)
-        _stop(draft, problems)
+        _stop(draft, problems, info.measures[0].name if info.measures else "step")
         with st.expander("What is recorded", icon=":material/database:"):
             model_fields(RecordSpec, "record", draft, problems, per_row=2)
         _seeds(draft, problems)
@@ -41,12 +41,12 @@ def _numbers(draft: Draft, problems: Problems, unit: str) -> None:
             show_problems(problems, key)
 
 
-def _stop(draft: Draft, problems: Problems) -> None:
+def _stop(draft: Draft, problems: Problems, measure: str) -> None:
     text_field(
         draft,
         "stop_when",
         "Stop early as soon as",
-        placeholder="infected_share == 0",
+        placeholder=f"{measure} < 0.1",
         help="A condition on measures and `step`; the run ends after the first step at which it holds. `stop_when`",
     )
     show_problems(problems, "stop_when")

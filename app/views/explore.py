@@ -223,7 +223,9 @@ def _decisions(info: RunInfo, scenario: ScenarioInfo) -> None:
     left, right = st.columns([2, 3], gap="large")
     with left:
         st.markdown("**How often each answer was drawn**")
-        st.dataframe(rows, hide_index=True, height=300, alt="Answers and how often they were drawn")
+        st.dataframe(
+            rows, hide_index=True, height=min(38 + 35 * len(rows), 300), alt="Answers and how often they were drawn"
+        )
     with right:
         st.markdown("**Situations that were asked**")
         found = ask(
@@ -263,7 +265,7 @@ def _table(view: str, info: RunInfo) -> None:
         words = {"Messages": "Nobody spoke in this run.", "Events": "Nothing was reported in this run."}
         st.caption(words.get(view, "No people are recorded yet."))
         return
-    st.dataframe(frame, hide_index=True, height=460, alt=f"{view} of the run")
+    st.dataframe(frame, hide_index=True, height=min(38 + 35 * len(frame), 460), alt=f"{view} of the run")
     st.download_button(
         "CSV", frame.write_csv(), f"{view.lower()}.csv", "text/csv", key=f"csv_{view}", on_click="ignore"
     )

@@ -70,7 +70,7 @@ def run_bar(run_id: str, was_active: bool) -> None:
     state, buttons = st.columns([42, 32], vertical_alignment="center", gap="medium")
     with state:
         _progress(info)
-    with buttons, st.container(horizontal=True, horizontal_alignment="right", gap="small"):
+    with buttons, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="small"):
         _buttons(info)
     show_attempt()
     if info.status == "failed":
@@ -243,9 +243,9 @@ def _messages(run_id: str, scenario_name: str) -> None:
         return
     names = agent_names(info)
     study = study_of(str(info.folder))
-    if any(spec.policy in ("language", "mixture") for spec in study.decisions.values()):
-        show_language_notice(study.model.file)
-    with st.container(height=SIDE_HEIGHT - 40, border=False):
+    with st.container(height=SIDE_HEIGHT, border=False):
+        if any(spec.policy in ("language", "mixture") for spec in study.decisions.values()):
+            show_language_notice(study.model.file)
         for row in frame.iter_rows(named=True):
             speaker = "moderator" if row["agent_id"] < 0 else names.get(row["agent_id"], f"agent {row['agent_id']}")
             with st.container(border=True, gap="xsmall"):
@@ -262,7 +262,7 @@ def _events(run_id: str, scenario_name: str) -> None:
         st.caption("No events yet. Interventions and what the scenario reports appear here.")
         return
     del scenario_name
-    st.dataframe(frame, hide_index=True, height=SIDE_HEIGHT - 40, alt="Events of this run")
+    st.dataframe(frame, hide_index=True, height=min(38 + 35 * len(frame), SIDE_HEIGHT - 40), alt="Events of this run")
 
 
 def _agent(run_id: str, scenario_name: str) -> None:
