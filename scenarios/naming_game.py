@@ -16,7 +16,7 @@ what anybody knows.
 
 Source: Baronchelli, Felici, Loreto, Caglioti and Steels (2006), J. Stat. Mech. P06014; committed agents Xie et al.
 (2011), Physical Review E 84, 011130.
-Expect: many words at first, then a sudden agreement on one; when all can meet, after about N^1.5 games, that is N^0.5
+Expect: many words at first, then a sudden agreement on one; when all can meet, after some N^1.5 games, that is N^0.5
 steps. In the binary variant the committed word wins quickly above a share of .0979 and, in a large crowd, never below.
 Units: one step is half a game per person.
 """

@@ -14,7 +14,7 @@ empty. Who lives next door follows from x and y; the network plays no part and h
 Source: Schelling (1971), Journal of Mathematical Sociology 1, 143-186; moves to random cells as in Wilensky (1997),
 NetLogo Segregation.
 Expect: at first the mean share of like neighbours is what chance gives, one half with equal groups. A tolerance of .3
-to .5 ends far above, at .7 to .9, where nobody would have minded much less.
+to .5 ends far above, at .73 to .88, where nobody would have minded much less.
 Units: one step is one round in which everyone may move once; x and y count cells from 0.
 """
 

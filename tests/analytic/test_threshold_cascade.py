@@ -122,7 +122,7 @@ def test_upper_edge_is_abrupt_and_lower_edge_is_not():
 
 @pytest.mark.parametrize(("phi", "degree", "adopters", "adopts"), [
     (1 / 3, 3, 1, True), (0.1, 10, 1, True), (0.3, 10, 3, True), (0.7, 10, 7, True), (0.3, 10, 2, False),
-    (0.0, 4, 0, True), (1.0, 4, 3, False), (1.0, 4, 4, True),
+    (0.0, 4, 0, True), (1.0, 4, 3, False), (1.0, 4, 4, True), (0.28, 25, 7, True), (0.55, 20, 11, True),
 ])  # fmt: skip
 def test_threshold_compares_counts(phi, degree, adopters, adopts):
     star = Network({"ties": Graph.from_edges(degree + 1, np.zeros(degree, int), np.arange(1, degree + 1))})
