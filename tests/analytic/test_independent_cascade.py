@@ -150,9 +150,13 @@ def test_certain_news_walks_one_tie_a_step():
 
 def test_news_goes_to_those_who_observe():
     observes = Network({"ties": Graph.from_edges(3, [0, 2], [1, 0], directed=True)})  # 0 observes 1, 2 observes 0
-    instance, world = started("population={size=3}", "params.p=1.0", "params.n_seeds=0", network=observes, state=[0, TELLING, 0])
+    instance, world = started(
+        "population={size=3}", "params.p=1.0", "params.n_seeds=0", network=observes, state=[0, TELLING, 0]
+    )
     assert finish(instance, world) == 3
-    instance, world = started("population={size=3}", "params.p=1.0", "params.n_seeds=0", network=observes, state=[0, 0, TELLING])
+    instance, world = started(
+        "population={size=3}", "params.p=1.0", "params.n_seeds=0", network=observes, state=[0, 0, TELLING]
+    )
     assert finish(instance, world) == 1
 
 
