@@ -87,6 +87,11 @@ def _study_file(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _run(parser: argparse.ArgumentParser) -> None:
+    _study_file(parser)
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that share the runs")
+
+
 def _one_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's id, a unique beginning of it, or its folder")
 
@@ -139,7 +144,7 @@ VERBS = (
     Verb("new", "Write a complete study file to start from.", "commands.studies:write_new", _new),
     Verb("check", "Check a study file; one problem a line.", "commands.studies:check", _study_file),
     Verb("estimate", "Say what a study will cost before it runs.", "commands.studies:estimate", _study_file),
-    Verb("run", "Run a study and wait for it.", "commands.running:run", _study_file),
+    Verb("run", "Run a study and wait for it.", "commands.running:run", _run),
     Verb("resume", "Go on with a paused or interrupted run.", "commands.running:resume", _one_run),
     Verb("pause", "Pause a run at its next step.", "commands.running:pause", _one_run),
     Verb("cancel", "End a run for good; what it recorded stays.", "commands.running:cancel", _one_run),

@@ -13,6 +13,7 @@ from app.commands.studies import folder_of_study, load_chosen
 from app.progress import ProgressLines
 from app.terminal import as_duration, complain, say, say_fields, say_json
 from engine.errors import Problem, RunError, StudyError
+from engine.experiment import create_experiment, expand_arms, start_experiment
 from engine.llm import check_model
 from engine.loading import dump_study, load_study
 from engine.runs import (
@@ -22,6 +23,7 @@ from engine.runs import (
     create_runs,
     find_run,
     fork_run,
+    inputs_of,
     open_workspace,
     pause_run,
     read_info,
@@ -39,17 +41,31 @@ TIMES = {"at", "every", "when"}
 LANGUAGE_POLICIES = {"language", "mixture"}
 POLL_S = 0.05
 PAUSE_S = 10.0
+MAX_WORKERS = 64
 MAX_SILENCE_S = 60.0
 
 
 def run(arguments: Namespace) -> int:
-    """Create the runs of a study, wait for all of them, print each one's result; 0 when all are done."""
+    """Create the runs of a study, wait for all of them, print each one's result; 0 when all are done.
+
+    A study with arms goes on where it stopped: runs that are done are not made again.
+    """
     study = load_chosen(arguments)
     workspace = open_workspace(arguments.workspace)
-    if any(part.policy in LANGUAGE_POLICIES for part in study.decisions.values()):
-        check_model(study.model, workspace.models)
-    folders = create_runs(workspace, study, base=folder_of_study(arguments))
-    start_worker(folders)
+    base = folder_of_study(arguments)
+    if not 1 <= arguments.workers <= MAX_WORKERS:
+        raise RunError(f"--workers {arguments.workers} is not in [1, {MAX_WORKERS}]")
+    for _, arm in expand_arms(study):
+        if any(part.policy in LANGUAGE_POLICIES for part in arm.decisions.values()):
+            check_model(arm.model, workspace.models)
+    if study.arms:
+        experiment = create_experiment(workspace, study, base=base)
+        folders = list(experiment.folders.values())
+        start_experiment(experiment, arguments.workers)
+    else:
+        folders = create_runs(workspace, study, base=base)
+        for first in range(min(arguments.workers, len(folders))):
+            start_worker(folders[first :: arguments.workers])
     return _wait_and_print(folders, as_json=arguments.json)
 
 
@@ -137,7 +153,7 @@ def read_interventions(path: Path, folder: Path) -> tuple[InterventionSpec, ...]
     untimed = [isinstance(one, dict) and not TIMES & set(one) for one in given]
     timed = [{**one, "at": 0} if now else one for one, now in zip(given, untimed, strict=True)]
     whole = {**tomllib.loads(dump_study(read_study(folder))), "interventions": timed}
-    checked = load_study(whole, file=path.name, personas=folder.parent.parent / "personas").interventions
+    checked = load_study(whole, file=path.name, personas=inputs_of(folder)).interventions
     return tuple(
         spec.model_copy(update={"at": None}) if now else spec for spec, now in zip(checked, untimed, strict=True)
     )
@@ -197,7 +213,9 @@ def _wait_and_print(folders: Sequence[Path], *, as_json: bool) -> int:
 
 def _print_result(info: Any) -> None:
     result = read_result(Path(info.folder))
-    say(f"{info.run_id}  {info.status}  {result.steps} steps, {result.n_agents} agents, {as_duration(result.wall_s)}")
+    arm = f"  arm {info.arm}, replicate {info.replicate}" if info.arm else ""
+    size = f"{result.steps} steps, {result.n_agents} agents, {as_duration(result.wall_s)}"
+    say(f"{info.run_id}  {info.status}{arm}  {size}")
     if info.status == "failed":
         return
     say_fields({f"  {name}": value for name, value in sorted(result.measures.items())})

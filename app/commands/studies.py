@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from argparse import Namespace
 from pathlib import Path
@@ -92,20 +93,25 @@ def check(arguments: Namespace) -> int:
 
 
 def estimate(arguments: Namespace) -> int:
-    """Print agents, ties, situations, model tokens, time, memory and disk of a study."""
-    cost = estimate_study(load_chosen(arguments))
+    """Print runs, agents, ties, situations, model tokens, time, memory and disk of a study."""
+    personas = open_workspace(arguments.workspace).personas
+    study = load_chosen(arguments)
+    cost = estimate_study(study, folder_of_study(arguments), personas)
+    n_runs = study.replicates * max(1, len(study.arms))
     if arguments.json:
-        say_json(cost)
+        say_json({**dataclasses.asdict(cost), "n_runs": n_runs})
         return 0
     say_fields(
         {
+            "runs": n_runs,
             "agents": cost.n_agents,
             "ties": cost.n_ties,
             "situations": cost.situations,
             "model tokens": cost.model_tokens,
-            "time": as_duration(cost.seconds),
+            "time of one run": as_duration(cost.seconds),
+            "time of all runs": as_duration(cost.seconds * n_runs),
             "memory": as_size(cost.memory_bytes),
-            "disk": as_size(cost.disk_bytes),
+            "disk of all runs": as_size(cost.disk_bytes * n_runs),
         }
     )
     for note in cost.notes:

@@ -269,3 +269,43 @@ def test_progress_says_rate_and_remaining_time(workspace, tmp_path):
     assert describe_rate(running) == "2 steps/s, 2 min 05 s left"
     assert describe_run(replace(running, phase="loading model")) == f"{info.run_id} loading model"
     pause_run(folder)
+
+
+ARMS = """
+scenario = "sir"
+seed = 3
+replicates = 2
+steps = 8
+
+[population]
+size = 200
+
+[[arms]]
+name = "control"
+
+[[arms]]
+name = "vaccinated"
+
+[[arms.interventions]]
+name = "vaccinate"
+at = 0
+whom = { where = "state == 'susceptible'", sample = { share = 0.1 } }
+do = { effect = "set", column = "state", value = "recovered" }
+"""
+
+
+def test_a_study_with_arms_runs_all_of_them_once(microcosm, tmp_path):
+    path = tmp_path / "arms.toml"
+    path.write_text(ARMS)
+    assert microcosm("estimate", path)[1][0]["n_runs"] == 4
+    status, rows, _ = microcosm("run", path, "--workers", 2)
+    assert status == 0 and len({row["run_id"] for row in rows}) == 4
+    again = microcosm("run", path)[1]
+    assert [row["run_id"] for row in again] == [row["run_id"] for row in rows]
+    text = microcosm("run", path, as_json=False)[1]
+    assert "arm vaccinated, replicate 1" in text
+
+
+def test_workers_must_be_a_sensible_number(microcosm):
+    status, _, err = microcosm("run", "sir", "--workers", 0)
+    assert status == 1 and "--workers 0 is not in [1, 64]" in err
