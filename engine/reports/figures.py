@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 MAX_POINTS = 400
 MAX_THIN_LINES = 20
+MAX_LEGEND = 60
 STYLE = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -75,6 +77,8 @@ def draw_lines(
     low: float | None = None,
     high: float | None = None,
     marks: Sequence[int] = (),
+    zero: bool = False,
+    legend: bool = False,
 ) -> str:
     """Return an SVG of trajectories over steps.
 
@@ -86,12 +90,16 @@ def draw_lines(
         low: Lower end of the measure's range; the axis keeps to the range where values fill a third of it.
         high: Upper end of the range.
         marks: Steps at which something was changed from outside.
+        zero: Draw a line at zero, for differences.
+        legend: Name a single line, too.
     """
     with _styled(name):
         figure = Figure(figsize=(5.0, 2.9), layout="constrained")
         axes = figure.add_subplot()
         for mark in list(marks)[:50]:
             axes.axvline(mark, color="#8a8f98", linewidth=0.8, linestyle=(0, (2, 2)))
+        if zero:
+            axes.axhline(0, color="#22262c", linewidth=0.9)
         for position, line in enumerate(lines[: len(COLOURS)]):
             colour = COLOURS[position]
             rows = thin_out(line.x.size)
@@ -107,15 +115,15 @@ def draw_lines(
                 color=colour,
                 linewidth=1.7,
                 linestyle=DASHES[position % len(DASHES)],
-                label=line.label,
+                label=clean(line.label, MAX_LEGEND),
                 marker="o" if rows.size == 1 else None,
             )
         _set_range(axes, lines, low, high)
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(y_label)
+        axes.set_xlabel(clean(x_label))
+        axes.set_ylabel(clean(y_label))
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-        if len(lines) > 1:
-            figure.legend(loc="outside lower center", ncols=min(4, len(lines)), fontsize=8)
+        if len(lines) > 1 or legend:
+            _add_legend(figure, [clean(line.label, MAX_LEGEND) for line in lines])
         return as_svg(figure, name)
 
 
@@ -145,19 +153,21 @@ def draw_distributions(
                 width * 0.94,
                 color=colour,
                 alpha=0.85 if as_bars else 0.5,
-                label=label,
+                label=clean(label, MAX_LEGEND),
                 linewidth=0,
             )
         shown = places if len(labels) <= 8 else places[:: max(1, len(labels) // 5)]
         axes.set_xticks(
-            shown, [labels[int(i)] for i in shown], rotation=25 if max(len(label) for label in labels) > 9 else 0
+            shown,
+            [clean(labels[int(i)], 30) for i in shown],
+            rotation=25 if max(len(label) for label in labels) > 9 else 0,
         )
         axes.grid(visible=False, axis="x")
-        axes.set_xlabel(x_label)
+        axes.set_xlabel(clean(x_label))
         axes.set_ylabel("share of agents")
         axes.set_ylim(bottom=0)
         if len(groups) > 1:
-            figure.legend(loc="outside lower center", ncols=len(groups), fontsize=8)
+            _add_legend(figure, [clean(label, MAX_LEGEND) for label, _ in groups])
         return as_svg(figure, name)
 
 
@@ -170,11 +180,23 @@ def draw_bars(name: str, labels: Sequence[str], shares: FloatArray) -> str:
         axes.barh(places, shares, 0.72, color=COLOURS[0], linewidth=0)
         for place, share in zip(places, shares, strict=True):
             axes.text(float(share) + 0.01, place, f"{share:.3f}", va="center", fontsize=7.5)
-        axes.set_yticks(places, [label if len(label) <= 40 else label[:39] + "…" for label in labels], fontsize=7.5)
+        axes.set_yticks(places, [clean(label, 40) for label in labels], fontsize=7.5)
         axes.set_xlim(0, 1.12)
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
         return as_svg(figure, name)
+
+
+def clean(text: str, longest: int = 200) -> str:
+    """Return a label without what cannot stand in an SVG (control characters, lone surrogates), cut to a length."""
+    plain = re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]+", " ", text)
+    return plain if len(plain) <= longest else plain[: longest - 1] + "…"
+
+
+def _add_legend(figure: Figure, labels: Sequence[str]) -> None:
+    """Put the legend below, in as many columns as its longest label leaves room for."""
+    columns = max(1, min(len(labels), 4, 76 // (max(len(label) for label in labels) + 6)))
+    figure.legend(loc="outside lower center", ncols=columns, fontsize=8)
 
 
 def thin_out(n: int) -> NDArray[np.int64]:
@@ -186,7 +208,10 @@ def as_svg(figure: Figure, name: str) -> str:
     """Return a figure as an `<svg>` element whose ids begin with `name`, without header, date or metadata."""
     out = io.StringIO()
     canvas: Any = FigureCanvasSVG(figure)
-    canvas.print_svg(out, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    with warnings.catch_warnings():
+        # A script that no font at hand covers: the SVG keeps the text, and the reader's own fonts may have it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        canvas.print_svg(out, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.S)

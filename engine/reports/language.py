@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.reports.contents import StudyPart
+from engine.decision import Decision, Integers
+from engine.reports.reading import StudyPart
+from engine.reports.study_section import show, shown_fields
 from engine.store import query
 
 NOT_PEOPLE = (
@@ -20,6 +22,7 @@ RANDOM_WEIGHTS = "Demonstration model with random weights: its answers carry no 
 BUILT_IN_RULES = "Demonstration model with built-in rules."
 SCRIPTED = "Scripted answers are seeded random numbers: they carry no meaning and stand in for a model in tests."
 MAX_SITUATIONS = 8
+MAX_GROUPS = 8
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,22 @@ class LanguagePart:
     shown: list[ShownSituation]
     counts: dict[str, int]
     sentences: list[str]
+    groups: list[dict[str, Any]]
+
+
+def asks_model(part: StudyPart) -> bool:
+    """Tell whether a language model takes any decision of a study."""
+    return any(spec.policy in ("language", "mixture") for spec in part.study.decisions.values())
+
+
+def shows_nobody(part: StudyPart) -> bool:
+    """Tell whether a language model takes decisions of a study and is told nothing about who decides."""
+    asked: list[tuple[str, tuple[str, ...]]] = [(ask.name, ask.persona_fields) for ask in part.info.decisions]
+    asked += [(ask.name, ask.persona_fields) for ask in part.info.writings]
+    first = part.study.decisions.get(asked[0][0]) if asked else None  # texts that a study does not name follow it
+    of_writings = {ask.name: first for ask in part.info.writings}
+    chosen = {**of_writings, **part.study.decisions}
+    return asks_model(part) and not any(shown_fields(chosen.get(name), own) for name, own in asked)
 
 
 def read_language(part: StudyPart) -> LanguagePart | None:
@@ -96,14 +115,66 @@ def read_language(part: StudyPart) -> LanguagePart | None:
         for found in by_decision
     ]
     counts = {name: int(value) for name, value in _read_counts(folder).items()}
-    return LanguagePart(
-        part.label, row.info.run_id, model, asked, _show_situations(folder, met), counts, sentences_for(model, asked)
+    groups = _compare_groups(part, folder)
+    compared = bool(groups) or any(result.stack.segment for result in part.results)
+    sentences = sentences_for(model, asked, compared=compared)
+    shown = _show_situations(folder, met)
+    return LanguagePart(part.label, row.info.run_id, model, asked, shown, counts, sentences, groups)
+
+
+def _compare_groups(part: StudyPart, folder: Path) -> list[dict[str, Any]]:
+    """Return one row per language decision and group of the people: how many decisions, and what was answered.
+
+    Groups are those of the persona columns that the model is shown, where a column has two to eight groups. Needs
+    decisions recorded in full.
+    """
+    kinds = {
+        str(name): str(kind)
+        for name, kind in query(folder, "SELECT column_name, column_type FROM (DESCRIBE agents)").iter_rows()
+    }
+    rows = []
+    for decision in part.info.decisions:
+        for field in shown_fields(part.study.decisions.get(decision.name), decision.persona_fields):
+            if kinds.get(field) in ("VARCHAR", "BOOLEAN"):
+                rows += _answers_by_group(folder, decision, field)
+    return rows
+
+
+def _answers_by_group(folder: Path, decision: Decision, field: str) -> list[dict[str, Any]]:
+    quoted = '"' + field.replace('"', '""') + '"'
+    counts = query(
+        folder,
+        f"SELECT agents.{quoted}::VARCHAR AS g, action, count(*) AS n FROM decisions JOIN agents USING (agent_id) "
+        "WHERE decision = ? AND situation_id >= 0 GROUP BY ALL ORDER BY g, action",
+        [decision.name],
     )
+    groups: dict[str, dict[int, int]] = {}
+    for group, action, n in counts.iter_rows():
+        groups.setdefault("no answer" if group is None else str(group), {})[int(action)] = int(n)
+    if not 2 <= len(groups) <= MAX_GROUPS:
+        return []
+    return [
+        {
+            "decision": decision.name,
+            "group": f"{field}: {group}",
+            "n": f"{sum(found.values()):,}",
+            "answers": _describe_answers(decision, found),
+        }
+        for group, found in groups.items()
+    ]
 
 
-def sentences_for(model: dict[str, Any], asked: list[AskedDecision]) -> list[str]:
-    """Return the sentences that stand beside every language result."""
-    told = [NOT_PEOPLE, STEREOTYPE]
+def _describe_answers(decision: Decision, found: dict[int, int]) -> str:
+    total = sum(found.values())
+    if isinstance(decision.answer, Integers):
+        return f"mean {show(sum(action * n for action, n in found.items()) / total)}"
+    texts = decision.answer.texts
+    return ", ".join(f"{text} {found.get(code, 0) / total:.1%}" for code, text in enumerate(texts))
+
+
+def sentences_for(model: dict[str, Any], asked: list[AskedDecision], *, compared: bool = False) -> list[str]:
+    """Return the sentences that stand beside every language result, and the one for groups where they are compared."""
+    told = [NOT_PEOPLE, *([STEREOTYPE] if compared else [])]
     if asked and all(decision.sources == "scripted" for decision in asked):
         told.insert(0, SCRIPTED)
     note = model_note(model)

@@ -6,9 +6,10 @@ import re
 from typing import Any
 
 from engine.decision import Integers
-from engine.reports.contents import StudyPart
-from engine.reports.study_section import show
+from engine.reports.reading import StudyPart
+from engine.reports.study_section import describe_policy, describe_survey, show
 from engine.simulation import simulate
+from engine.spec import LayerSpec
 
 DRAWS = (
     "Every random draw is a number of the counter-based generator Philox4x32-10, keyed by seed, stream, step, turn, "
@@ -46,6 +47,11 @@ def write_methods(part: StudyPart) -> list[str]:
             f"{n} intervention{'s act' if n != 1 else ' acts'} as listed above. An intervention acts on the state at "
             "its step and is first visible one step later."
         )
+    if study.stop_when:
+        told.append(
+            f"A run ends after the first step at which this holds: {study.stop_when}. A run that ended early keeps its "
+            "last values."
+        )
     record = study.record
     every = "at every step" if record.every == 1 else f"every {record.every} steps and at the last"
     told.append(f"States and measures were recorded {every} (states: {record.states}; decisions: {record.decisions}).")
@@ -61,7 +67,9 @@ def list_phases() -> list[str]:
 
 def _describe_population(part: StudyPart) -> str:
     spec = part.study.population
-    if spec.personas:
+    if spec.file:
+        origin = describe_survey(spec, part.n_agents)
+    elif spec.personas:
         origin = f"were given the personas of the pack “{spec.personas}”"
     elif spec.recipe:
         origin = f"were drawn from the population recipe “{spec.recipe}”"
@@ -69,13 +77,16 @@ def _describe_population(part: StudyPart) -> str:
         origin = "have the columns that the study defines"
     if spec.columns and (spec.personas or spec.recipe):
         origin += f", with columns of the study's own ({', '.join(spec.columns)})"
-    layers = "; ".join(
-        f"{layer.kind} ({', '.join(f'{n} = {show(v)}' for n, v in layer.params.items())})"
-        if layer.params
-        else layer.kind
-        for layer in part.study.layers
-    )
+    layers = "; ".join(_describe_layer(layer) for layer in part.study.layers)
     return f"The agents {origin}. Ties between them: {layers}."
+
+
+def _describe_layer(layer: LayerSpec) -> str:
+    params = ", ".join(f"{name} = {show(value)}" for name, value in layer.params.items())
+    shuffled = (
+        ", then shuffled (everyone keeps the number of ties and nothing else of the network)" if layer.shuffle else ""
+    )
+    return f"{layer.kind}{f' ({params})' if params else ''}{shuffled}"
 
 
 def _describe_seeds(part: StudyPart) -> str:
@@ -89,14 +100,12 @@ def _describe_seeds(part: StudyPart) -> str:
 
 
 def _describe_policies(part: StudyPart) -> str:
-    used = {
-        decision.name: (part.study.decisions[decision.name].policy if decision.name in part.study.decisions else "rule")
-        for decision in part.info.decisions
-    }
-    told = [f"Decision “{name}”: {policy}." for name, policy in used.items()]
-    if set(used.values()) & {"language", "mixture"}:
+    chosen = {decision.name: part.study.decisions.get(decision.name) for decision in part.info.decisions}
+    told = [f"Decision “{name}”: decided by {describe_policy(spec)}." for name, spec in chosen.items()]
+    asked = {name for name, spec in chosen.items() if spec is not None and spec.policy in ("language", "mixture")}
+    if asked:
         told += [LIFTING, _describe_model(part)]
-        if any(isinstance(d.answer, Integers) for d in part.info.decisions if used[d.name] in {"language", "mixture"}):
+        if any(isinstance(decision.answer, Integers) for decision in part.info.decisions if decision.name in asked):
             told.append("A number is drawn from the exact distribution over its whole range.")
     return " ".join(text for text in told if text)
 

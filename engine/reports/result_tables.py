@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.analysis import bootstrap_band
-from engine.reports.contents import StudyPart
+from engine.reports.comparisons import show_span
+from engine.reports.reading import StudyPart
 from engine.reports.study_section import show
 
 Rows = list[dict[str, Any]]
@@ -28,9 +28,9 @@ def tabulate_final(parts: Sequence[StudyPart]) -> Rows:
                     "measure": result.stack.label,
                     "unit": result.measure.unit if result.measure else "",
                     "mean": show(float(final.mean[0])),
-                    "band": _span(final.low[0], final.high[0]) if banded else "none",
+                    "band": show_span(final.low[0], final.high[0]) if banded else "none",
                     "error": show(float(finite.std(ddof=1)) / finite.size**0.5) if banded else "none",
-                    "range": _span(finite.min(), finite.max()) if finite.size > 1 else "",
+                    "range": show_span(finite.min(), finite.max()) if finite.size > 1 else "",
                     "n_runs": int(final.n_runs[0]),
                 }
             )
@@ -51,41 +51,3 @@ def tabulate_measures(parts: Sequence[StudyPart]) -> Rows:
                 "source": measure.source,
             }
     return list(rows.values())
-
-
-def tabulate_contrasts(parts: Sequence[StudyPart]) -> Rows:
-    """Return the difference of each further study to the first one, run by run where their seeds are the same.
-
-    Runs of equal dynamics seed are one pair; the band is a bootstrap interval over pairs. Studies that share fewer than
-    two seeds are left out.
-    """
-    rows = []
-    for other in parts[1:]:
-        first = parts[0]
-        seeds = [
-            {p.study.seed_of("dynamics", row.info.replicate): i for i, row in enumerate(p.counted)}
-            for p in (first, other)
-        ]
-        shared = sorted(set(seeds[0]) & set(seeds[1]))
-        for result in other.results:
-            base = next((r for r in first.results if r.stack.label == result.stack.label), None)
-            if base is None or len(shared) < 2:
-                continue
-            difference = np.array(
-                [result.stack.final[seeds[1][seed]] - base.stack.final[seeds[0][seed]] for seed in shared]
-            )
-            band = bootstrap_band(difference)
-            rows.append(
-                {
-                    "study": f"{other.label} minus {first.label}",
-                    "measure": result.stack.label,
-                    "difference": show(float(band.mean[0])),
-                    "band": _span(band.low[0], band.high[0]),
-                    "n_pairs": int(band.n_runs[0]),
-                }
-            )
-    return rows
-
-
-def _span(low: Any, high: Any) -> str:
-    return f"{show(float(low))} to {show(float(high))}"

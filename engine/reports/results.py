@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from engine.decision import Integers
-from engine.reports.contents import Result, StudyPart
+from engine.reports.contents import Figure
 from engine.reports.figures import Line, draw_distributions, draw_lines
-from engine.reports.language import model_note
+from engine.reports.language import STEREOTYPE, asks_model, model_note
+from engine.reports.reading import Result, StudyPart
+from engine.reports.study_section import describe_policy
 from engine.store import query
 
 MAX_OPTIONS = 6
 N_BINS = 25
 
 
-@dataclass(frozen=True)
-class FigureBlock:
-    """One figure with its heading, its SVG, its caption and its text for readers who do not see it."""
-
-    title: str
-    svg: str
-    caption: str
-    alt: str
-
-
-def draw_results(parts: Sequence[StudyPart]) -> list[FigureBlock]:
+def draw_results(parts: Sequence[StudyPart]) -> list[Figure]:
     """Return the figures of the results section, measures first."""
     labels: dict[str, None] = {}
     for part in parts:
@@ -48,7 +39,7 @@ def caption_of(parts: Sequence[StudyPart], *, band: str) -> str:
         s = "s" if len(part.counted) != 1 else ""
         name = f"{part.label}: " if len(parts) > 1 else ""
         told.append(f"{name}{part.n_agents:,} agents, {len(part.counted)} run{s}, seed{s} {part.seeds}")
-    return _join(["; ".join(told) + ".", band, *_model_notes(parts)])
+    return join(["; ".join(told) + ".", band, *model_notes(parts)])
 
 
 def caption_of_first(part: StudyPart, remark: str = "") -> str:
@@ -56,14 +47,16 @@ def caption_of_first(part: StudyPart, remark: str = "") -> str:
     info = part.counted[0].info
     seed = part.study.seed_of("dynamics", info.replicate)
     told = f"{part.n_agents:,} agents, 1 run ({info.run_id}), seed {seed}; one run has no band."
-    return _join([told, remark, *_model_notes([part])])
+    return join([told, remark, *model_notes([part])])
 
 
-def _model_notes(parts: Sequence[StudyPart]) -> list[str]:
+def model_notes(parts: Sequence[StudyPart]) -> list[str]:
+    """Return the sentences that stand on every figure of a demonstration model."""
     return sorted({model_note(row.record.get("model") or {}) for part in parts for row in part.counted[:1]})
 
 
-def _join(sentences: Sequence[str]) -> str:
+def join(sentences: Sequence[str]) -> str:
+    """Return the sentences that are not empty as one text."""
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -82,7 +75,7 @@ def describe_band(results: Sequence[Result]) -> str:
     return told
 
 
-def _draw_measure(name: str, label: str, parts: Sequence[StudyPart]) -> FigureBlock:
+def _draw_measure(name: str, label: str, parts: Sequence[StudyPart]) -> Figure:
     shown = [(part, result) for part in parts for result in part.results if result.stack.label == label]
     lines = []
     for part, result in shown:
@@ -115,10 +108,12 @@ def _draw_measure(name: str, label: str, parts: Sequence[StudyPart]) -> FigureBl
     caption = caption_of([part for part, _ in shown], band=band)
     help_text = f"{measure.help} " if measure else ""
     ends = ", ".join(f"{part.label} ends at {result.final.mean[0]:.4g}" for part, result in shown)
-    return FigureBlock(label, svg, help_text + caption, f"{label} over steps: {ends}.")
+    if any(result.stack.segment and asks_model(part) for part, result in shown):
+        caption = f"{caption} {STEREOTYPE}"
+    return Figure(label, svg, help_text + caption, f"{label} over steps: {ends}.")
 
 
-def _draw_decisions(name: str, part: StudyPart, prefix: str) -> list[FigureBlock]:
+def _draw_decisions(name: str, part: StudyPart, prefix: str) -> list[Figure]:
     """Draw how often each option was taken (the mean of a number), one figure per decision, from the first run."""
     figures = []
     for number, decision in enumerate(part.info.decisions):
@@ -146,19 +141,19 @@ def _draw_decisions(name: str, part: StudyPart, prefix: str) -> list[FigureBlock
                 for code, text in enumerate(decision.answer.texts)
             ]
             label, low, high = "share of answers", 0.0, 1.0
-        policy = part.study.decisions[decision.name].policy if decision.name in part.study.decisions else "rule"
+        who = describe_policy(part.study.decisions.get(decision.name))
         figures.append(
-            FigureBlock(
+            Figure(
                 f"{prefix}decision {decision.name}",
                 draw_lines(f"{name}-{number}", lines, x_label="step", y_label=label, low=low, high=high),
-                f"“{decision.question}” " + caption_of_first(part, f"Decided by: {policy}."),
+                f"“{decision.question}” " + caption_of_first(part, f"Decided by: {who}."),
                 f"Answers to the decision {decision.name} over steps.",
             )
         )
     return figures
 
 
-def _draw_states(name: str, part: StudyPart, prefix: str) -> list[FigureBlock]:
+def _draw_states(name: str, part: StudyPart, prefix: str) -> list[Figure]:
     """Draw the distribution of the displayed state column at the start and at the end of the first run."""
     column = part.info.columns.get(part.info.display)
     if column is None or not part.folders:
@@ -191,10 +186,10 @@ def _draw_states(name: str, part: StudyPart, prefix: str) -> list[FigureBlock]:
         name, groups, labels, x_label=f"{part.info.display}{unit}", as_bars=column.kind in {"category", "boolean"}
     )
     return [
-        FigureBlock(
+        Figure(
             f"{prefix}{part.info.display} at the start and at the end",
             svg,
-            _join([column.help, caption_of_first(part)]),
+            join([column.help, caption_of_first(part)]),
             f"Distribution of {part.info.display} at step {steps[0]} and at step {last}.",
         )
     ]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from engine.contract import ScenarioInfo
 from engine.decision import Integers
-from engine.spec import InterventionSpec, Sample, Study, Top, Whom
+from engine.loading import study_tables
+from engine.regressions import describe_regression
+from engine.spec import DecisionSpec, InterventionSpec, MapSpec, PopulationSpec, Sample, Study, Top, Whom
 from engine.store import query
 
 Rows = list[dict[str, Any]]
 MAX_COLUMNS = 40
 LONG_TEXT = 40
+MAX_LABELS = 12
 BOUNDS = ("ge", "gt", "le", "lt")
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
@@ -33,7 +37,7 @@ def tabulate_knobs(study: Study, info: ScenarioInfo) -> Rows:
                 "unit": extra.get("unit", ""),
                 "range": ", ".join(f"{SIGNS[bound]} {show_exactly(limit)}" for bound, limit in held),
                 "help": field.description or "",
-                "changed": value != field.default,
+                "strong": value != field.default,
             }
         )
     return rows
@@ -76,7 +80,7 @@ def _values(folder: Path, name: str, kind: str) -> str:
 
 def tabulate_layers(study: Study, folder: Path, n_agents: int) -> Rows:
     """Return one row per layer of ties: name, kind, parameters, ties, mean degree."""
-    held = {row["layer"]: row for row in query(folder, "SELECT * FROM layers").to_dicts()}
+    held = {row["layer"]: row for row in query(folder, "SELECT * FROM layers ORDER BY layer").to_dicts()}
     rows = []
     for layer in study.layers:
         found = held.get(layer.name, {})
@@ -87,7 +91,7 @@ def tabulate_layers(study: Study, folder: Path, n_agents: int) -> Rows:
         rows.append(
             {
                 "name": layer.name,
-                "kind": layer.kind,
+                "kind": f"{layer.kind}, shuffled" if layer.shuffle else layer.kind,
                 "params": ", ".join(f"{name} = {show_exactly(value)}" for name, value in layer.params.items())
                 or "none",
                 "ties": "not recorded" if ties is None else f"{int(ties):,}",
@@ -97,32 +101,135 @@ def tabulate_layers(study: Study, folder: Path, n_agents: int) -> Rows:
     return rows
 
 
+def tabulate_survey(spec: PopulationSpec) -> Rows:
+    """Return one row per column that comes from a survey file: variable, what became of it, missing answers."""
+    rows: Rows = [{"name": name, **_describe_mapping(mapped)} for name, mapped in spec.map.items()]
+    return rows + [
+        {"name": name, "variable": name, "change": "kept as it is", "missing": "rows dropped"} for name in spec.keep
+    ]
+
+
+def _describe_mapping(mapped: MapSpec) -> dict[str, str]:
+    told = []
+    if mapped.range and mapped.to:
+        (a, b), (c, d) = mapped.range, mapped.to
+        told.append(f"{show_exactly(a)} to {show_exactly(b)} becomes {show_exactly(c)} to {show_exactly(d)}, linear")
+    elif mapped.range:
+        told.append(f"as it is, {show_exactly(mapped.range[0])} to {show_exactly(mapped.range[1])} allowed")
+    if mapped.labels:
+        named = [f"{old} → {show_exactly(new)}" for old, new in mapped.labels.items()]
+        told.append(
+            ", ".join(named[:MAX_LABELS]) + (f" and {len(named) - MAX_LABELS} more" * (len(named) > MAX_LABELS))
+        )
+    missing = {"drop": "rows dropped", "draw": "an answer drawn from those who gave one, by weight"}[mapped.missing]
+    if mapped.missing_codes:
+        missing += f"; also missing: {', '.join(show_exactly(code) for code in mapped.missing_codes)}"
+    return {"variable": mapped.variable, "change": "; ".join(told) or "as it is", "missing": missing}
+
+
+def describe_survey(spec: PopulationSpec, n_agents: int) -> str:
+    """Return where a population of respondents comes from, in words that follow "The agents "."""
+    drawn = (
+        f"with probability proportional to the weight “{spec.weight}”"
+        if spec.weight
+        else "with equal probability (no weight)"
+    )
+    kept = (
+        "The study says that the file may be passed on"
+        if spec.redistribute
+        else "The file may not be passed on: a run keeps only the columns of the respondents that were drawn"
+    )
+    return (
+        f"are {n_agents:,} respondents drawn with replacement from the survey file “{spec.file}”, {drawn}; "
+        f"{len(spec.map) + len(spec.keep)} of its variables became columns. {kept}"
+    )
+
+
+def describe_policy(chosen: DecisionSpec | None, *, rule: str = "the scenario's rule") -> str:
+    """Return who decides, in words; a regression in the place of the rule is named with its coefficients.
+
+    Args:
+        chosen: What the study says about the decision; None where it says nothing.
+        rule: What the rule is where no regression takes its place.
+    """
+    if chosen is None:
+        return rule
+    if chosen.regression is not None:
+        rule = f"a regression: {describe_regression(chosen.regression)}"
+    return {
+        "rule": rule,
+        "language": "the language model",
+        "scripted": "seeded random answers (no meaning)",
+        "mixture": f"the language model for a share of {show(chosen.share)}, else {rule}",
+    }[chosen.policy]
+
+
 def tabulate_decisions(study: Study, info: ScenarioInfo) -> Rows:
-    """Return one row per decision: question, options, and who decides."""
+    """Return one row per decision and kind of text: question, options, and who decides or writes."""
     rows = []
     for decision in info.decisions:
         chosen = study.decisions.get(decision.name)
-        policy = chosen.policy if chosen else "rule"
         answer = decision.answer
         options = f"{answer.low} to {answer.high}" if isinstance(answer, Integers) else " / ".join(answer.texts)
-        who = {
-            "rule": "the scenario's rule",
-            "language": "the language model",
-            "scripted": "seeded random answers (no meaning)",
-            "mixture": f"the language model for a share of {show(chosen.share) if chosen else ''}, else the rule",
-        }[policy]
-        fields = decision.persona_fields
-        if chosen is not None and chosen.persona_fields is not None:
-            fields = chosen.persona_fields
-        shown = ", ".join(fields) or "no persona fields"
-        order = {"both": "options asked forwards and backwards", "forward": "options asked forwards"}
-        detail = ""
-        if policy in {"language", "mixture"} and chosen is not None:
-            detail = f"shown: {shown}; {order[chosen.option_order]}; temperature {show(chosen.temperature)}"
         rows.append(
-            {"name": decision.name, "question": decision.question, "options": options, "who": who, "detail": detail}
+            {
+                "name": decision.name,
+                "question": decision.question,
+                "options": options,
+                "who": describe_policy(chosen) + _describe_asking(chosen, decision.persona_fields, orders=True),
+            }
         )
+    first = study.decisions.get(info.decisions[0].name) if info.decisions else None
+    for writing in info.writings:
+        chosen = study.decisions.get(writing.name, first)
+        who = {"language": "the language model", "mixture": "the language model or fixed texts"}
+        told = who.get(chosen.policy if chosen else "rule", "fixed texts of the scenario")
+        asking = _describe_asking(chosen, writing.persona_fields, orders=False)
+        rows.append({"name": writing.name, "question": writing.question, "options": "free text", "who": told + asking})
     return rows
+
+
+def shown_fields(chosen: DecisionSpec | None, own: Sequence[str]) -> tuple[str, ...]:
+    """Return the persona columns that a language policy is shown; none where no language model decides."""
+    if chosen is None or chosen.policy not in ("language", "mixture"):
+        return ()
+    return tuple(own) if chosen.persona_fields is None else chosen.persona_fields
+
+
+def _describe_asking(chosen: DecisionSpec | None, own: Sequence[str], *, orders: bool) -> str:
+    if chosen is None or chosen.policy not in ("language", "mixture"):
+        return ""
+    shown = ", ".join(shown_fields(chosen, own)) or "no persona fields"
+    order = {"both": "options asked forwards and backwards", "forward": "options asked forwards"}[chosen.option_order]
+    how = f"; {order}; temperature {show(chosen.temperature)}" if orders else ""
+    return f" (shown: {shown}{how})"
+
+
+def tabulate_differences(study: Study, first: Study) -> Rows:
+    """Return one row per key of the study file that differs between two studies: key, value in each."""
+    one, other = (flatten(study_tables(each)) for each in (study, first))
+    skipped = ("title", "question", "replicates", "record")
+    keys = [key for key in dict.fromkeys([*other, *one]) if one.get(key) != other.get(key)]
+    return [
+        {
+            "key": key,
+            "value": show_exactly(one[key]) if key in one else "not set",
+            "first": show_exactly(other[key]) if key in other else "not set",
+        }
+        for key in keys
+        if key.split(".")[0] not in skipped
+    ]
+
+
+def flatten(tables: Any, path: str = "") -> dict[str, Any]:
+    """Return the values of nested tables by dotted key; lists of tables are numbered from 1."""
+    if isinstance(tables, dict):
+        parts = [flatten(value, f"{path}.{key}" if path else str(key)) for key, value in tables.items()]
+    elif isinstance(tables, list) and tables and isinstance(tables[0], dict):
+        parts = [flatten(value, f"{path}.{number + 1}") for number, value in enumerate(tables)]
+    else:
+        return {path: tables}
+    return {key: value for part in parts for key, value in part.items()}
 
 
 def tabulate_interventions(study: Study) -> Rows:

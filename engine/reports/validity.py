@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from engine.reports.contents import FINISHED, StudyPart
-from engine.reports.language import LanguagePart
+from engine.reports.contents import Finding
+from engine.reports.language import LanguagePart, shows_nobody
+from engine.reports.reading import FINISHED, RunRow, StudyPart
 
 MONTE_CARLO = "More runs shrink any p-value: report the effect and its Monte Carlo error."
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was checked or was not.
-
-    Attributes:
-        status: checked, not checked, or concern (it was checked and something is wrong).
-        text: What was found, or what is missing.
-    """
-
-    status: Literal["checked", "not checked", "concern"]
-    text: str
 
 
 @dataclass(frozen=True)
@@ -87,11 +74,7 @@ def _verify(parts: list[StudyPart], language: list[LanguagePart]) -> list[Findin
     found = [
         Finding("checked", "Every state column was checked after every step: a value that is not a number ends a run."),
         Finding("checked", f"{digests} of {len(runs)} counted runs carry a digest chained over all of their steps."),
-        Finding(
-            "not checked",
-            "The runs were not replayed for this report; “microcosm replay RUN” computes a run again and compares the "
-            "digests.",
-        ),
+        *_describe_replays(runs),
         Finding(
             "not checked",
             "The analytic checks of the scenario against closed forms are part of the program's tests; they were not "
@@ -119,10 +102,48 @@ def _verify(parts: list[StudyPart], language: list[LanguagePart]) -> list[Findin
                 )
             )
     if language:
-        found.append(
-            Finding(
-                "not checked",
-                "Position bias, wording, blank-persona and swapped-attribute controls of the model were not run.",
-            )
+        found += _describe_controls(parts)
+    return found
+
+
+def _describe_controls(parts: list[StudyPart]) -> list[Finding]:
+    blank = [part.label for part in parts if shows_nobody(part)]
+    if blank and len(blank) < len(parts):
+        names = ", ".join(f"“{label}”" for label in blank)
+        text = (
+            f"Blank persona: in {names} the model is told nothing about the person; compare the answers with the rest."
         )
+        return [
+            Finding("checked", text),
+            Finding("not checked", "Position bias, wording and swapped-attribute controls of the model were not run."),
+        ]
+    text = "Position bias, wording, blank-persona and swapped-attribute controls of the model were not run."
+    return [Finding("not checked", text)]
+
+
+def _describe_replays(runs: list[RunRow]) -> list[Finding]:
+    """Return what replays of the counted runs found: identical ones by versions, others each by itself."""
+    same: dict[str, list[str]] = {}
+    found, unknown = [], 0
+    for row in runs:
+        replayed = row.record.get("replayed")
+        if not replayed:
+            unknown += 1
+            continue
+        told = ", ".join(f"{name} {version}" for name, version in sorted(replayed["versions"].items()))
+        where = f"{row.info.run_id} (steps 0 to {replayed['steps']})"
+        if replayed["verdict"] == "identical":
+            same.setdefault(told, []).append(where)
+        else:
+            close = " but its measures agree within 1e-9" if replayed["verdict"] == "within tolerance" else ""
+            text = (
+                f"{where} did not come out the same again from step {replayed['first_difference']} on{close}: {told}."
+            )
+            found.append(Finding("concern", text))
+    for told, names in same.items():
+        found.append(Finding("checked", f"Replayed bit for bit: {', '.join(names)}; on {told}."))
+    if unknown:
+        none = "The runs were not replayed" if unknown == len(runs) else f"{unknown} of {len(runs)} were not replayed"
+        text = f"{none}; “microcosm replay RUN” computes a run again, compares the digests and notes the verdict."
+        found.append(Finding("not checked", text))
     return found

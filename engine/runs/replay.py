@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import RunError
+from engine.runs.creation import versions
 from engine.runs.history import read_stages, recompute
 from engine.runs.records import read_info
 from engine.simulation import StepRecord
@@ -40,6 +42,8 @@ class ReplayResult:
 def replay_run(folder: Path, *, on_step: Callable[[int, int], None] | None = None) -> ReplayResult:
     """Compute a run again up to its last committed step; the language model is not loaded.
 
+    The verdict is noted in the run's catalog, where the folder can be written.
+
     Args:
         folder: The run's folder; it may still go on.
         on_step: Called with (step, last step).
@@ -68,7 +72,18 @@ def replay_run(folder: Path, *, on_step: Callable[[int, int], None] | None = Non
                 break
     if step < last and first is None:
         first = step + 1
-    return ReplayResult(first is None, close and step == last, first, recorded[last], digest, step)
+    result = ReplayResult(first is None, close and step == last, first, recorded[last], digest, step)
+    if os.access(folder, os.W_OK):
+        _note(folder, result)
+    return result
+
+
+def _note(folder: Path, result: ReplayResult) -> None:
+    """Keep the last replay's verdict with the versions that computed it, for reports."""
+    verdict = "identical" if result.identical else "within tolerance" if result.within_tolerance else "differs"
+    note = {"verdict": verdict, "first_difference": result.first_difference, "steps": result.steps}
+    with Catalog(folder) as catalog:
+        catalog.write_status(replayed={**note, "digest": result.digest, "versions": dict(versions())})
 
 
 def _is_close(record: StepRecord, measures: dict[tuple[int, str, str], float | None]) -> bool:

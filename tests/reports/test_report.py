@@ -10,10 +10,10 @@ from engine import load_study
 from engine.analysis import read_run_table, stack_measures
 from engine.errors import ReportError, RunNotFound
 from engine.reports import render_report, write_report
-from engine.reports.contents import describe_seeds, gather_studies, merge_events, spread
+from engine.reports.comparisons import compare_parts, tabulate_contrasts
 from engine.reports.language import NOT_PEOPLE, RANDOM_WEIGHTS, STEREOTYPE
 from engine.reports.methods import list_phases
-from engine.reports.result_tables import tabulate_contrasts
+from engine.reports.reading import describe_seeds, gather_studies, merge_events, spread
 from engine.runs import cancel_run, create_run, create_runs, open_workspace, read_info
 from engine.runs.execution import Worker, execute_run
 from engine.store import read_measures
@@ -191,17 +191,21 @@ def test_studies_side_by_side(workspace, opinions):
     page = Page(render_report([*opinions, *other]))
     assert "Nobody pushes: 60 agents, 2 runs, seeds 11, 12" in page.text
     assert page.ids.count("results") == 1
-    assert "The same as in" in page.text
+    assert "Differs from “" in page.text
+    assert "interventions.1.do.column not set opinion" in page.text
 
 
 def test_paired_differences_of_studies(workspace, opinions):
     other = execute(workspace, {**OPINIONS, "title": "No ties rewired", "network": {"kind": "ring", "k": 6}})
-    contrasts = {row["measure"]: row for row in tabulate_contrasts(gather_studies([*opinions, *other[:2]]))}
+    found = compare_parts(gather_studies([*opinions, *other[:2]]))
+    contrasts = {row["measure"]: row for row in tabulate_contrasts(found)}
     tables = [read_run_table(folders)["polarization"].to_list() for folders in (opinions, other)]
     expected = sum(b - a for a, b in zip(*tables, strict=True) if tables[1].index(b) < 2) / 2
     assert contrasts["polarization"]["n_pairs"] == 2
     assert float(contrasts["polarization"]["difference"]) == pytest.approx(expected, rel=1e-3)
-    assert tabulate_contrasts(gather_studies([*opinions, other[2]])) == []
+    single = compare_parts(gather_studies([*opinions, other[2]]))
+    assert {row["band"] for row in tabulate_contrasts(single)} == {"none"}
+    assert next(difference.seeds for difference in single) == (13,)
 
 
 def test_language_results_carry_their_sentences(fishery):
@@ -247,7 +251,7 @@ def test_a_report_is_written_whole_or_not_at_all(opinions, tmp_path):
     assert list(path.parent.iterdir()) == [path]
     with pytest.raises(ReportError, match="is a folder"):
         write_report(opinions, tmp_path)
-    with pytest.raises(ReportError, match=r"does not end in \.html"):
+    with pytest.raises(ReportError, match=r"does not end in \.html or \.pdf"):
         write_report(opinions, tmp_path / "report.docx")
     (tmp_path / "file").write_text("")
     with pytest.raises(ReportError, match="cannot write"):
