@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,20 +17,49 @@ from app.reading import read_query
 from engine import store
 from engine.contract import ScenarioInfo
 from engine.errors import MicrocosmError
+from engine.experiment import Experiment, create_experiment, expand_arms, start_experiment
 from engine.runs import RunInfo, create_run, read_info, read_study, start_worker
 from engine.spec import Study
 
+MAX_WORKERS = 4
+"""A language model sits in its worker, so experiments that ask one get a single worker."""
 
-def start_runs(study: Study) -> str:
+
+def start_runs(study: Study, base: Path | None = None) -> str:
     """Create one run per replicate, start one worker for all of them, and return the first run's id.
+
+    Args:
+        study: A checked study without arms.
+        base: Folder that relative paths of the study start from.
 
     Raises:
         RunError: the workspace refuses a run.
     """
     workspace = session.workspace()
-    folders = [create_run(workspace, study, replicate=replicate) for replicate in range(study.replicates)]
+    folders = [create_run(workspace, study, replicate=replicate, base=base) for replicate in range(study.replicates)]
     start_worker(folders)
     return str(read_info(folders[0]).run_id)
+
+
+def start_arms(study: Study, base: Path | None = None) -> Experiment:
+    """Put every arm and replicate of a study into a queue that goes on by itself, and return the experiment.
+
+    Args:
+        study: A checked study with arms.
+        base: Folder that relative paths of the study start from.
+
+    Raises:
+        RunError: the workspace refuses a run.
+    """
+    workspace = session.workspace()
+    experiment = create_experiment(workspace, study, base=base)
+    asks_model = any(
+        spec.policy in ("language", "mixture")
+        for _, arm in expand_arms(study, workspace.personas, base)
+        for spec in arm.decisions.values()
+    )
+    start_experiment(experiment, 1 if asks_model else min(MAX_WORKERS, os.cpu_count() or 1))
+    return experiment
 
 
 def attempt(work: Callable[..., object], *arguments: Any) -> None:
@@ -107,15 +137,6 @@ def ordered_measures(scenario: ScenarioInfo, present: list[str]) -> list[str]:
     """Return the recorded measures, the scenario's own first and in its order."""
     own = [measure.name for measure in scenario.measures if measure.name in present]
     return [*own, *(name for name in present if name != "step" and name not in own)]
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _wide_measures(folder: str, committed: int, status: str) -> pl.DataFrame:
-    del committed, status
-    long = store.read_measures(Path(folder)).filter(pl.col("segment") == "")
-    if long.is_empty():
-        return pl.DataFrame({"step": pl.Series([], dtype=pl.Int32)})
-    return long.pivot(on="measure", index="step", values="value", sort_columns=False).sort("step")
 
 
 @st.cache_data(max_entries=128, show_spinner=False)

@@ -111,6 +111,11 @@ class Draft:
         self.save()
 
     @property
+    def past(self) -> list[str]:
+        """The states before this one, oldest first, as TOML."""
+        return list(self._past)
+
+    @property
     def can_undo(self) -> bool:
         """Whether there is an earlier state."""
         return bool(self._past)
@@ -131,11 +136,22 @@ class Draft:
     def check(self) -> tuple[Study | None, tuple[Problem, ...]]:
         """Return the study, or every problem it has."""
         try:
-            return load_study(_without_none(self.content), file=self.path.name, personas=self.personas), ()
+            return self._load(self.content), ()
         except StudyError as error:
             return None, error.problems
         except MicrocosmError as error:
             return None, (Problem(str(error)),)
+
+    def check_without_arms(self) -> Study | None:
+        """Return the study that all arms vary, or None while it has problems of its own."""
+        try:
+            return self._load({key: value for key, value in self.content.items() if key != "arms"})
+        except MicrocosmError:
+            return None
+
+    def _load(self, content: Mapping[str, Any]) -> Study:
+        tables = _without_none(content)
+        return load_study(tables, file=self.path.name, personas=self.personas, base=self.path.parent)
 
     def save(self) -> None:
         """Write the file; a reader never sees half of it."""

@@ -37,15 +37,28 @@ EFFECTS = {
 
 def show_changes(draft: Draft, problems: Problems) -> None:
     """Draw one form per intervention and the button that adds one."""
-    rows = draft.get("interventions") or []
-    if not rows:
+    if not draft.get("interventions"):
         st.caption(
-            "Nothing comes from outside yet. Add an intervention to change people, ties or knobs during the run."
+            "Nothing comes from outside yet. Add an intervention to change people, ties or knobs during the run. "
+            "What only one arm gets belongs into the comparison, the next part."
         )
-    for place, row in enumerate(rows):
-        prefix = f"interventions.{place}"
+    show_rows(draft, problems, "interventions")
+    _names(draft)
+
+
+def show_rows(draft: Draft, problems: Problems, root: str, suffix: str = "") -> None:
+    """Draw the interventions of a study or of one arm.
+
+    Args:
+        draft: The study.
+        problems: What is wrong with it.
+        root: Dotted key of the list, `interventions` or `arms.1.interventions`.
+        suffix: Keeps the buttons of several lists apart.
+    """
+    for place, row in enumerate(draft.get(root) or []):
+        prefix = f"{root}.{place}"
         with st.container(border=True):
-            _head(draft, prefix, place)
+            _head(draft, root, place, suffix)
             when, whom, what = st.columns(3, gap="large")
             with when:
                 _when(draft, prefix, row, problems)
@@ -55,10 +68,13 @@ def show_changes(draft: Draft, problems: Problems) -> None:
                 _what(draft, prefix, row, problems)
             show_problems(_elsewhere(problems, prefix), prefix)
     st.button(
-        "Add an intervention", key="add_change", icon=":material/add:", on_click=session.change_draft, args=(_add,)
+        "Add an intervention",
+        key=f"add_change{suffix}",
+        icon=":material/add:",
+        on_click=session.change_draft,
+        args=(partial(_add, root=root),),
     )
-    show_problems(tuple(problem for problem in problems if problem.key == "interventions"), "interventions")
-    _names(draft)
+    show_problems(tuple(problem for problem in problems if normal_key(problem.key) == root), root)
 
 
 def _elsewhere(problems: Problems, prefix: str) -> Problems:
@@ -67,36 +83,39 @@ def _elsewhere(problems: Problems, prefix: str) -> Problems:
     return tuple(p for p in problems if not any(normal_key(p.key).startswith(f"{prefix}.{part}") for part in shown))
 
 
-def _head(draft: Draft, prefix: str, place: int) -> None:
+def _head(draft: Draft, root: str, place: int, suffix: str) -> None:
     name, remove = st.columns([5, 1], vertical_alignment="bottom")
     with name:
-        text_field(draft, f"{prefix}.name", "Name", placeholder="vaccinate the best connected")
+        text_field(draft, f"{root}.{place}.name", "Name", placeholder="vaccinate the best connected")
     remove.button(
         "Remove",
-        key=f"drop_change_{place}",
+        key=f"drop_change{suffix}_{place}",
         icon=":material/delete:",
         on_click=session.change_draft,
-        args=(_drop(place),),
+        args=(_drop(root, place),),
     )
 
 
-def _drop(place: int) -> Callable[[Draft], object]:
-    return lambda held: held.put(
-        "interventions", [row for index, row in enumerate(held.get("interventions")) if index != place] or None
-    )
+def _drop(root: str, place: int) -> Callable[[Draft], object]:
+    return lambda held: held.put(root, [row for index, row in enumerate(held.get(root)) if index != place] or None)
 
 
-def _add(draft: Draft) -> None:
-    rows = list(draft.get("interventions") or [])
+def _add(draft: Draft, root: str) -> None:
+    rows = list(draft.get(root) or [])
     steps = draft.get("steps", 100)
     at = steps // 2 if isinstance(steps, int) else 0
     info = scenario_info(str(draft.get("scenario")))
     knob = next(iter(info.params.model_fields))
     value = draft.get(f"params.{knob}", info.params.model_fields[knob].default)
-    rows.append(
-        {"name": f"change {len(rows) + 1}", "at": at, "do": {"effect": "set_param", "param": knob, "value": value}}
-    )
-    draft.put("interventions", rows)
+    rows.append({"name": _new_name(draft), "at": at, "do": {"effect": "set_param", "param": knob, "value": value}})
+    draft.put(root, rows)
+
+
+def _new_name(draft: Draft) -> str:
+    """Return a name that no intervention of the study or of an arm has."""
+    lists = [draft.get("interventions") or [], *(arm.get("interventions") or [] for arm in draft.get("arms") or [])]
+    names = {str(row.get("name")) for rows in lists for row in rows}
+    return next(f"change {number}" for number in range(1, len(names) + 2) if f"change {number}" not in names)
 
 
 def _when(draft: Draft, prefix: str, row: dict[str, Any], problems: Problems) -> None:

@@ -1,10 +1,11 @@
-"""Last part: steps, seeds and replicates, what is recorded, what it will cost, and the study as a file."""
+"""Last part: steps, seeds and replicates, what is recorded, and what it will take."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
-from app import session
 from app.drafts import Draft
 from app.forms import Problems, model_fields, number_field, safe, several_field, show_problems, text_field
 from engine.errors import MicrocosmError
@@ -24,15 +25,16 @@ def show_plan(draft: Draft, problems: Problems, study: Study | None) -> None:
             model_fields(RecordSpec, "record", draft, problems, per_row=2)
         _seeds(draft, problems)
     with right:
-        _estimate(draft, study)
-    _study_file(draft)
+        show_estimate(draft, study)
 
 
 def _numbers(draft: Draft, problems: Problems, unit: str) -> None:
+    n_arms = max(len(draft.get("arms") or []), 1)
+    runs = "Runs" if n_arms == 1 else f"Runs of each of the {n_arms} arms"
     cells = st.columns(3, gap="medium")
     words = {
         "steps": (f"Steps (each a {unit})", "How long the run is. `steps`"),
-        "replicates": ("Runs", "The same study with another seed each; one run says little. `replicates`"),
+        "replicates": (runs, "The same study with another seed each; one run says little. `replicates`"),
         "seed": ("Seed", "The same seed gives the same run, draw by draw. `seed`"),
     }
     for cell, (key, (label, help_)) in zip(cells, words.items(), strict=True):
@@ -50,11 +52,6 @@ def _stop(draft: Draft, problems: Problems, measure: str) -> None:
         help="A condition on measures and `step`; the run ends after the first step at which it holds. `stop_when`",
     )
     show_problems(problems, "stop_when")
-    arms = draft.get("arms") or []
-    if arms:
-        names = ", ".join(str(arm.get("name", "")) for arm in arms if isinstance(arm, dict))
-        st.caption(f"This study names arms to compare: {safe(names)}. They stand in the file below.")
-        show_problems(problems, "arms")
 
 
 def _seeds(draft: Draft, problems: Problems) -> None:
@@ -79,73 +76,54 @@ def _seeds(draft: Draft, problems: Problems) -> None:
         show_problems(problems, "redraw")
 
 
-def _estimate(draft: Draft, study: Study | None) -> None:
+def show_estimate(draft: Draft, study: Study | None) -> None:
+    """Draw what one run, and all of them, will take."""
     with st.container(border=True):
-        st.markdown("**What one run will take**")
+        st.markdown("**What it will take**")
         if study is None:
             st.caption("The estimate appears when the study has no open problem.")
             return
         try:
-            found = estimate(draft.text())
+            found = estimate(draft.text(), str(draft.path.parent), str(draft.personas))
         except MicrocosmError as error:
             st.markdown(f":red[{safe(error)}]")
             return
-        rows = {
-            "Agents": f"{found.n_agents:,}",
-            "Ties": f"{found.n_ties:,}",
-            "Situations for the model": "none" if not found.situations else f"about {found.situations:,}",
-            "Tokens": "none" if not found.model_tokens else f"about {found.model_tokens:,}",
-            "Time": duration(found.seconds),
-            "Memory": size(found.memory_bytes),
-            "Disk": size(found.disk_bytes),
-        }
-        if study.replicates > 1:
-            rows["Time of all runs"] = duration(found.seconds * study.replicates)
-        st.table(rows, border="horizontal", width="stretch")
+        st.table(estimate_rows(found, study), border="horizontal", width="stretch")
         for note in found.notes:
             st.caption(safe(note))
+        if study.arms:
+            st.caption("Estimated from the study without its arms; arms may differ in what they take.")
+
+
+def estimate_rows(found: Estimate, study: Study) -> dict[str, str]:
+    """Return the estimate as label -> words: first one run, then all arms and replicates."""
+    rows = {
+        "Agents": f"{found.n_agents:,}",
+        "Ties": f"{found.n_ties:,}",
+        "Situations for the model": "none" if not found.situations else f"about {found.situations:,}",
+        "Tokens": "none" if not found.model_tokens else f"about {found.model_tokens:,}",
+        "Time of one run": duration(found.seconds),
+        "Memory": size(found.memory_bytes),
+        "Disk of one run": size(found.disk_bytes),
+    }
+    n_runs = study.replicates * max(len(study.arms), 1)
+    if n_runs > 1:
+        rows[f"Time of all {n_runs:,} runs, one after another"] = duration(found.seconds * n_runs)
+        rows[f"Disk of all {n_runs:,} runs"] = size(float(found.disk_bytes) * n_runs)
+    return rows
 
 
 @st.cache_data(max_entries=32, show_spinner="Estimating")
-def estimate(text: str) -> Estimate:
-    """Estimate a study given as TOML."""
-    return estimate_study(parse_study(text))
+def estimate(text: str, base: str, personas: str) -> Estimate:
+    """Estimate a study given as TOML, without its arms.
 
-
-def _study_file(draft: Draft) -> None:
-    with st.expander("The study as a file", icon=":material/description:"):
-        shown, pasted = st.columns(2, gap="large")
-        with shown:
-            st.code(draft.text(), language="toml", height=330)
-            st.download_button(
-                "Download",
-                draft.text(),
-                f"{draft.name}.toml",
-                "application/toml",
-                icon=":material/download:",
-                on_click="ignore",
-            )
-        with pasted:
-            key = session.field_key("pasted")
-            st.text_area(
-                "Paste another study here", key=key, height=300, placeholder='format = 1\nscenario = "sir"\n...'
-            )
-            st.button("Take it over", key="take_study", on_click=lambda: _take(session.value_of(key, "")))
-            if session.recall("paste_error"):
-                st.markdown(f":red[{safe(session.recall('paste_error'))}]")
-
-
-def _take(text: str) -> None:
-    session.remember("paste_error", "")
-
-    def replace(draft: Draft) -> None:
-        try:
-            draft.replace(text)
-        except MicrocosmError as error:
-            session.remember("paste_error", str(error))
-
-    if text.strip():
-        session.change_draft(replace)
+    Args:
+        text: The study.
+        base: Folder that its relative paths start from.
+        personas: The user's own personas folder.
+    """
+    study = parse_study(text, base=Path(base), personas=Path(personas))
+    return estimate_study(study.model_copy(update={"arms": ()}), Path(base), Path(personas))
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Compose: one study in six parts, each with a default and a mark, saved at every change."""
+"""Compose: one study in eight parts, each with a default and a mark, saved at every change."""
 
 from __future__ import annotations
 
@@ -7,34 +7,46 @@ from collections.abc import Callable
 import streamlit as st
 
 from app import session
-from app.actions import start_runs
+from app.actions import show_attempt, start_arms, start_runs
+from app.annotations import Outcome, mark_seen, outcome_problem, read_outcome, read_seen, store_outcome
 from app.composer.changes import show_changes
+from app.composer.comparison import show_comparison
 from app.composer.deciders import show_deciders
+from app.composer.outcome import show_outcome
+from app.composer.paste import show_paste
 from app.composer.people import show_people
 from app.composer.plan import show_plan
 from app.composer.question import show_question
+from app.composer.snapshots import show_snapshots
 from app.composer.ties import show_ties
 from app.drafts import Draft, normal_key
 from app.forms import Problems, safe
+from app.main import PAGES
 from engine.errors import MicrocosmError
+from engine.loading import scenario_info
 from engine.registry import discover, scenarios
 from engine.spec import Study
 
 PARTS = {
     "question": ("Question", ("title", "question", "scenario", "params", "format")),
+    "outcome": ("Outcome", ()),
     "people": ("People", ("population",)),
-    "network": ("Network", ("network",)),
+    "network": ("Ties", ("network",)),
     "deciders": ("Who decides", ("decisions", "model")),
     "changes": ("Interventions", ("interventions",)),
-    "plan": ("Plan", ("steps", "stop_when", "seed", "seeds", "replicates", "redraw", "record", "arms")),
+    "comparison": ("Comparison", ("arms", "replicates")),
+    "plan": ("Runs", ("steps", "stop_when", "seed", "seeds", "redraw", "record")),
 }
 DRAW: dict[str, Callable[[Draft, Problems], None]] = {
     "question": show_question,
+    "outcome": show_outcome,
     "people": show_people,
     "network": show_ties,
     "deciders": show_deciders,
     "changes": show_changes,
+    "comparison": show_comparison,
 }
+COMPARE = "views/compare.py"
 
 
 def show() -> None:
@@ -56,17 +68,24 @@ def show() -> None:
         )
         return
     study, problems = draft.check()
-    _head(draft, study, problems)
-    part = _parts(problems)
+    measures = scenario_info(str(draft.get("scenario"))).measures
+    outcome = read_outcome(draft, measures)
+    _head(draft, study, problems, outcome)
+    wrong = {part_of(problem.key) for problem in problems}
+    if outcome_problem(outcome, measures, ""):
+        wrong.add("outcome")
+    part = _parts(draft, wrong)
     _general_problems(problems)
+    show_attempt()
     if part == "plan":
         show_plan(draft, problems, study)
+        show_paste(draft, study, outcome)
     else:
         DRAW[part](draft, problems)
-    _next(part)
+    _next(part, study is not None)
 
 
-def _head(draft: Draft, study: Study | None, problems: Problems) -> None:
+def _head(draft: Draft, study: Study | None, problems: Problems, outcome: Outcome) -> None:
     title, tools = st.columns([3, 2], vertical_alignment="center")
     with title:
         st.subheader(safe(draft.get("title") or draft.get("scenario")))
@@ -88,30 +107,48 @@ def _head(draft: Draft, study: Study | None, problems: Problems) -> None:
             disabled=not draft.can_redo,
             on_click=lambda: session.change_draft(Draft.redo),
         )
-        n_runs = study.replicates if study else 1
+        show_snapshots(draft)
+        n_runs = study.replicates * max(len(study.arms), 1) if study else 1
         words = "Run" if n_runs == 1 else f"Run {n_runs} times"
         wrong = f"{len(problems)} open problem{'s' if len(problems) != 1 else ''}: see the parts marked below"
-        if st.button(
+        wanted = bool(session.recall("run_wanted"))
+        session.remember("run_wanted", None)
+        pressed = st.button(
             words,
             key="run_study",
             type="primary",
             icon=":material/play_arrow:",
             disabled=study is None,
             help=None if study else wrong,
-        ):
-            _run(study)
+        )
+        if pressed or wanted:
+            _run(draft, study, outcome)
 
 
-def _run(study: Study | None) -> None:
+def _run(draft: Draft, study: Study | None, outcome: Outcome) -> None:
     if study is None:
         return
+    base = draft.path.parent
     try:
-        run_id = start_runs(study)
+        if study.arms:
+            experiment = start_arms(study, base)
+            store_outcome(session.workspace().experiments / experiment.experiment_id, outcome)
+            run_id = next(iter(experiment.folders.values())).name
+        else:
+            run_id = start_runs(study, base)
     except MicrocosmError as error:
         st.error(safe(error))
         return
     session.choose_run(run_id)
+    if study.arms and has_page(COMPARE):
+        named = {"experiment": experiment.experiment_id, "measure": outcome.measure, "at": outcome.at}
+        st.switch_page(COMPARE, query_params=named)
     st.switch_page("views/live.py", query_params={"run": run_id})
+
+
+def has_page(path: str) -> bool:
+    """Tell whether a page stands in the studio's page table."""
+    return path in {page[0] for page in PAGES}
 
 
 def part_of(key: str) -> str | None:
@@ -120,16 +157,16 @@ def part_of(key: str) -> str | None:
     return next((part for part, (_, keys) in PARTS.items() if first in keys), None)
 
 
-def _parts(problems: Problems) -> str:
-    wrong = {part_of(problem.key) for problem in problems}
+def _parts(draft: Draft, wrong: set[str | None]) -> str:
     wanted = session.recall("part_wanted")
     if wanted:
         session.set_value("part", wanted)
         session.remember("part_wanted", None)
+    seen = read_seen(draft)
 
     def words(part: str) -> str:
         number = list(PARTS).index(part) + 1
-        mark = ":material/error: " if part in wrong else ""
+        mark = ":material/error: " if part in wrong else (":material/check: " if part in seen else "")
         return f"{mark}{number}\\. {PARTS[part][0]}"
 
     wanted = session.address("part")
@@ -146,6 +183,8 @@ def _parts(problems: Problems) -> str:
     part = chosen if chosen in PARTS else "question"
     if wanted != part:
         session.set_address(part=part)
+    if part not in seen:
+        mark_seen(draft, part)
     return part
 
 
@@ -155,7 +194,7 @@ def _general_problems(problems: Problems) -> None:
             st.error(safe(problem))
 
 
-def _next(part: str) -> None:
+def _next(part: str, ready: bool) -> None:
     names = list(PARTS)
     place = names.index(part)
     with st.container(horizontal=True, horizontal_alignment="right"):
@@ -170,7 +209,15 @@ def _next(part: str) -> None:
                 args=("part_wanted", following),
             )
         else:
-            st.caption("All parts are done: press Run above.")
+            st.button(
+                "Next: Run",
+                key="next_run",
+                type="primary",
+                icon=":material/play_arrow:",
+                disabled=not ready,
+                on_click=session.remember,
+                args=("run_wanted", True),
+            )
 
 
 if __name__ == "__main__":
