@@ -98,7 +98,8 @@ def _compare(name: str, mapped: Mapped, respondents: Respondents, values: NDArra
     kind = mapped.column.kind
     if kind in ("integer", "float"):
         mean = float(weights @ given)
-        sd = float(np.sqrt(weights @ (given - mean) ** 2))
+        size = float(np.abs(given - mean).max()) or 1.0  # scaled, so that squares stay within float64
+        sd = size * float(np.sqrt(weights @ ((given - mean) / size) ** 2))
         achieved, spread = float(values.mean()), float(values.std())
         yield name, "mean", "", mean, achieved, achieved - mean, sd / n**0.5
         yield name, "sd", "", sd, spread, spread - sd, None

@@ -81,7 +81,7 @@ def build_drawn(name: str, given: Mapping[str, Any], problems: list[str], where:
 def _parents(given: Mapping[str, Any], problems: list[str], where: str) -> tuple[str, ...] | None:
     parents = given.get("given", ())
     parents = (parents,) if isinstance(parents, str) else tuple(parents) if isinstance(parents, Sequence) else (0,)
-    if len(parents) > MAX_PARENTS or len(set(parents)) < len(parents) or any(not isinstance(p, str) for p in parents):
+    if len(parents) > MAX_PARENTS or any(not isinstance(p, str) for p in parents) or len(set(parents)) < len(parents):
         problems.append(f"given = {quoted(given['given'])} is not one or two different column names @ {where}.given")
         return None
     table = given.get("table")

@@ -29,6 +29,9 @@ from engine.spec import MapSpec, PopulationSpec
 
 SOURCE_ROW = "source_row"
 STREAM = "population.rows"
+WHOLE_BYTES = 32 * 1024**2
+"""Up to this size a file is read whole and once, so that a changed mapping is checked at once; of a larger one only
+the variables in use are read."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ def _load(path: str, state: tuple[int, int], key: _Key) -> Respondents:
     """Read and map a file; `state` tells versions of it apart."""
     spec, problems = key.spec, list[str]()
     wanted = _wanted(spec, problems)
-    survey = _read_asked(Path(path), spec, _asked(spec, wanted), problems)
+    survey = _read_asked(Path(path), state, spec, _asked(spec, wanted), problems)
     known = [] if survey is None else [variable.name for variable in survey.variables]
     mapped: dict[str, Mapped] = {}
     weights = None
@@ -177,22 +180,32 @@ def _load(path: str, state: tuple[int, int], key: _Key) -> Respondents:
 
 
 def _read_asked(
-    path: Path, spec: PopulationSpec, asked: Sequence[tuple[str, str]], problems: list[str]
+    path: Path, state: tuple[int, int], spec: PopulationSpec, asked: Sequence[tuple[str, str]], problems: list[str]
 ) -> Survey | None:
     """Read the variables that a study names; None after adding what is wrong to `problems`."""
     try:
-        names = read_variable_names(path, encoding=spec.encoding)
+        whole = _read(path, state, spec.encoding, None) if state[1] <= WHOLE_BYTES else None
+        names = (
+            read_variable_names(path, encoding=spec.encoding)
+            if whole is None
+            else [variable.name for variable in whole.variables]
+        )
         known = set(names)
         for where, variable in asked:
             if variable not in known:
                 wrong = f"{quoted(variable)} is not a variable of {path.name}{nearest_variable(variable, names)}"
                 problems.append(f"{wrong} @ {where}")
-        used = list(dict.fromkeys(variable for _, variable in asked if variable in known))
-        return read_survey(path, encoding=spec.encoding, variables=used) if used else None
+        used = tuple(sorted({variable for _, variable in asked if variable in known}))
+        return whole or (_read(path, state, spec.encoding, used) if used else None)
     except PopulationError as error:
         place = "population.encoding" if "encoding" in str(error) else "population.file"
         problems.append(f"{error} @ {place}")
         return None
+
+
+@functools.lru_cache(maxsize=4)
+def _read(path: Path, state: tuple[int, int], encoding: str | None, variables: tuple[str, ...] | None) -> Survey:
+    return read_survey(path, encoding=encoding, variables=variables)
 
 
 def _wanted(spec: PopulationSpec, problems: list[str]) -> dict[str, tuple[MapSpec, str]]:

@@ -1,9 +1,13 @@
-"""SPSS and Stata files, read through the ReadStat library."""
+"""SPSS and Stata files, read through the ReadStat library in a process of its own (`stat_reader`)."""
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import json
 import math
+import subprocess
+import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,8 @@ from engine.errors import PopulationError
 from engine.population.codebook import ENCODINGS, Code, Measure, Survey, Variable, VariableType, nearest_variable
 from engine.population.text import clean_text, quoted
 
+LONGEST_S = 300.0
+PROGRAM = Path(__file__).with_name("stat_reader.py")
 _LABEL_LIMIT = 1000
 _READERS = {"SPSS": "read_sav", "Stata": "read_dta"}
 _MEASURES: Mapping[str, Measure] = {"nominal": "nominal", "ordinal": "ordinal", "scale": "scale"}
@@ -25,8 +31,11 @@ def read_stat_names(path: Path, file_format: str, encoding: str | None) -> tuple
     Raises:
         PopulationError: unreadable, without variables, or a name given twice.
     """
-    _, metadata = _read(path, file_format, encoding, metadataonly=True)
-    names = tuple(str(name) for name in metadata.column_names)
+    codebook, _, _ = _read(path, file_format, encoding, ())
+    return _checked_names(path, file_format, codebook["names"])
+
+
+def _checked_names(path: Path, file_format: str, names: Sequence[str]) -> tuple[str, ...]:
     if not names:
         raise PopulationError(f"{path.name} has no variables; export it again")
     # SPSS takes names that differ in capital letters only for one name, and ReadStat tells such twins apart by them.
@@ -35,70 +44,89 @@ def read_stat_names(path: Path, file_format: str, encoding: str | None) -> tuple
     if twice:
         listed = ", ".join(quoted(name) for name in twice[:5])
         raise PopulationError(f"{path.name} gives a variable name twice: {listed}; rename one of them")
-    return names
+    return tuple(names)
 
 
 def read_stat(path: Path, file_format: str, encoding: str | None, variables: Sequence[str] | None) -> Survey:
     """Read an SPSS or Stata file, or some of its variables; arguments and errors as for `read_survey`."""
-    names = read_stat_names(path, file_format, encoding)
+    codebook, answers, letters = _read(path, file_format, encoding, variables)
+    names = _checked_names(path, file_format, codebook["names"])
     for name in variables or ():
         if name not in names:
             raise PopulationError(f"{quoted(name)} is not a variable of {path.name}{nearest_variable(name, names)}")
-    chosen = list(names) if variables is None else [name for name in names if name in set(variables)]
-    options = {} if variables is None else {"usecols": chosen}
-    raw, metadata = _read(path, file_format, encoding, user_missing=True, output_format="polars", **options)
     frame: dict[str, pl.Series] = {}
     codes: dict[str, pl.Series] = {}
     described = []
-    for name in chosen:
-        variable = _describe(name, raw[name], metadata)
-        valid, missing = _split(raw[name], variable)
+    for name in answers.columns:
+        variable = _describe(name, answers[name], codebook)
+        valid, missing = _split(answers[name], variable)
         described.append(variable)
         frame[name] = valid
-        if missing is not None:
+        if name in letters.columns:
+            codes[name] = pl.select(pl.lit(".") + letters[name]).to_series().alias(name)
+        elif missing is not None:
             codes[name] = missing
-    declared = clean_text(str(metadata.file_encoding or "UTF-8"), 40)
-    label = clean_text(str(metadata.file_label or ""), _LABEL_LIMIT)
+    declared = clean_text(str(codebook["encoding"] or "UTF-8"), 40)
+    label = clean_text(str(codebook["label"] or ""), _LABEL_LIMIT)
     return Survey(path.name, file_format, encoding or declared, label, tuple(described), pl.DataFrame(frame), codes)
 
 
-def _read(path: Path, file_format: str, encoding: str | None, **options: Any) -> tuple[Any, Any]:
-    try:
-        library = importlib.import_module("pyreadstat")
-    except ImportError:
-        raise PopulationError(f"{path.name}: to read {file_format} files, run `pip install pyreadstat`") from None
-    reader = getattr(library, _READERS[file_format])
-    try:
-        frame, metadata = reader(str(path), encoding=ENCODINGS[encoding.lower()] if encoding else None, **options)
-    except Exception as error:
-        # The library raises several unrelated types; whatever it cannot read is a fault of the file.
-        raise PopulationError(_reason(path, file_format, encoding, str(error))) from None
-    return frame, metadata
+def _read(
+    path: Path, file_format: str, encoding: str | None, variables: Sequence[str] | None
+) -> tuple[dict[str, Any], pl.DataFrame, pl.DataFrame]:
+    """Return the codebook, the answers and the letters that `stat_reader` found; both empty without variables."""
+    if importlib.util.find_spec("pyreadstat") is None:
+        raise PopulationError(f"{path.name}: to read {file_format} files, run `pip install pyreadstat`")
+    request = {
+        "path": str(path.absolute()),
+        "reader": _READERS[file_format],
+        "encoding": ENCODINGS[encoding.lower()] if encoding else None,
+        "variables": None if variables is None else list(variables),
+    }
+    with tempfile.TemporaryDirectory(prefix="microcosm-") as folder:
+        home = Path(folder)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-P", str(PROGRAM), json.dumps(request | {"folder": folder})],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=LONGEST_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise PopulationError(f"{path.name} was not read within {LONGEST_S:g} s; export it again") from None
+        if done.returncode:
+            told = home / "error.txt"
+            error = told.read_text(encoding="utf-8") if told.is_file() else "its reader stopped"
+            raise PopulationError(_reason(path, file_format, encoding, error))
+        codebook = json.loads((home / "codebook.json").read_text(encoding="utf-8"))
+        if not (home / "answers.arrow").is_file():
+            return codebook, pl.DataFrame(), pl.DataFrame()
+        frames = [pl.read_ipc((home / f"{name}.arrow").read_bytes()) for name in ("answers", "letters")]
+        return codebook, frames[0], frames[1]
 
 
 def _reason(path: Path, file_format: str, encoding: str | None, error: str) -> str:
     told = 'give its encoding, for example encoding = "cp1252" for files of older Western European Windows programs'
-    if "invalid byte sequence" in error or "codec can't decode" in error:
+    if any(words in error for words in ("invalid byte sequence", "codec can't decode", "unsupported character set")):
         what = f"is not in the encoding {encoding}" if encoding else "has texts in another encoding than it declares"
         return f"{path.name} {what}; {told}"
-    if "unsupported character set" in error:
-        return f"{path.name} declares an encoding that is not known; {told}"
     return f"{path.name} is a damaged {file_format} file ({clean_text(error, 120)}); export it again"
 
 
-def _describe(name: str, raw: pl.Series, metadata: Any) -> Variable:
-    labels: dict[Code, str] = {}
-    for code, label in (metadata.variable_value_labels.get(name) or {}).items():
-        labels[code.rstrip() if isinstance(code, str) else float(code)] = clean_text(str(label), _LABEL_LIMIT)
-    ranges = [(bound["lo"], bound["hi"]) for bound in metadata.missing_ranges.get(name) or ()]
-    ranges += [(letter, letter) for letter in metadata.missing_user_values.get(name) or ()]
+def _describe(name: str, raw: pl.Series, codebook: Mapping[str, Any]) -> Variable:
+    labels = {
+        _code(code): clean_text(str(label), _LABEL_LIMIT) for code, label in codebook["value_labels"].get(name) or ()
+    }
+    missing = [(_code(low), _code(high)) for low, high in codebook["missing"].get(name) or ()]
+    missing += [(letter, letter) for letter in codebook["letters"].get(name) or ()]
     return Variable(
         name=name,
-        label=clean_text(str(metadata.column_names_to_labels.get(name) or ""), _LABEL_LIMIT),
-        type=_type_of(raw, metadata.readstat_variable_types.get(name, "")),
+        label=clean_text(str(codebook["labels"].get(name) or ""), _LABEL_LIMIT),
+        type=_type_of(raw, codebook["types"].get(name, "")),
         value_labels=labels,
-        missing=tuple((_code(low), _code(high)) for low, high in ranges),
-        measure=_MEASURES.get(metadata.variable_measure.get(name, ""), "unknown"),
+        missing=tuple(missing),
+        measure=_MEASURES.get(codebook["measures"].get(name, ""), "unknown"),
     )
 
 
@@ -122,11 +150,6 @@ def _split(raw: pl.Series, variable: Variable) -> tuple[pl.Series, pl.Series | N
         wrong = valid.is_in([low for low, _ in variable.missing if isinstance(low, str)])
         missing = valid.set(~wrong, None)
         return valid.set(wrong, None), missing if missing.null_count() < missing.len() else None
-    if raw.dtype == pl.Object:  # numbers among the letters that Stata has for missing answers
-        held = raw.to_list()
-        numbers = pl.Series(raw.name, [None if isinstance(v, str) else v for v in held], pl.Float64, strict=False)
-        letters = pl.Series(raw.name, [f".{v}" if isinstance(v, str) else None for v in held], pl.String)
-        return _finite(numbers), letters
     numbers = _finite(raw.cast(pl.Float64))
     wrong = pl.Series(raw.name, [False], pl.Boolean).new_from_index(0, numbers.len())
     for low, high in variable.missing:

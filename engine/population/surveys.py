@@ -68,7 +68,7 @@ def check_survey_file(path: Path, encoding: str | None) -> str:
     try:
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "does not exist"
-            raise PopulationError(f"the survey file {quoted(str(path))} {what}; check the path")
+            raise PopulationError(f"the survey file {quoted(path.name)} {what}; check the path")
         size = path.stat().st_size
         with path.open("rb") as opened:
             head = opened.read(1024)

@@ -10,7 +10,7 @@ import pytest
 from survey_files import GENDER, SCALE, N, make_answers, write_cp1252, write_dta, write_sav
 
 from engine.errors import PopulationError
-from engine.population import Variable, read_survey, suggest_mapping
+from engine.population import Variable, read_survey, suggest_mapping, survey_stat
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +155,22 @@ def test_files_that_cannot_be_read(tmp_path):
         with pytest.raises(PopulationError, match=message) as caught:
             read_survey(path, **options)
         assert "\n" not in str(caught.value), path.name
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "damaged SPSS file .its reader stopped.; export"),
+        ("import time; time.sleep(60)", "was not read within 0.5 s; export it again"),
+    ],
+)
+def test_a_file_that_breaks_its_reader_breaks_nothing_else(tmp_path, monkeypatch, program, message):
+    """Damaged files were seen to crash the library that reads them."""
+    (tmp_path / "reader.py").write_text(program)
+    monkeypatch.setattr(survey_stat, "PROGRAM", tmp_path / "reader.py")
+    monkeypatch.setattr(survey_stat, "LONGEST_S", 0.5)
+    with pytest.raises(PopulationError, match=message):
+        read_survey(write_sav(tmp_path / "ess.sav"))
 
 
 def test_suggested_mapping(survey):

@@ -1,5 +1,6 @@
 """Surveys in studies and runs: checked when they are read, kept by the run, and never needed again."""
 
+import json
 import shutil
 
 import numpy as np
@@ -7,6 +8,7 @@ import polars as pl
 import pytest
 from survey_files import make_answers, write_sav
 
+from app.cli import main
 from engine import StudyError, dump_study, load_study, read_states
 from engine.errors import PopulationError
 from engine.loading import parse_study, study_hash
@@ -182,3 +184,26 @@ def test_damaged_respondents_are_named(study_file, workspace):
     (folder / "inputs" / "respondents.parquet").write_bytes(b"PAR1 nothing")
     with pytest.raises(StudyError, match=r"the stored respondents .* cannot be read"):
         read_study(folder)
+
+
+def test_from_the_command_line(study_file, workspace, capsys, monkeypatch):
+    """Paths start at the study file's folder, wherever the command is given."""
+    monkeypatch.chdir(study_file.parent / "workspace")
+    options = ["--workspace", str(workspace.path), "--json"]
+    assert main(["check", str(study_file), *options]) == 0
+    assert main(["estimate", str(study_file), *options]) == 0
+    assert main(["run", str(study_file), *options]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (result["status"], result["n_agents"]) == ("done", 80)
+    shutil.rmtree(study_file.parent / "data")
+    (study_file.parent / "push.toml").write_text(
+        '[[interventions]]\nname = "push"\nwhom = { where = "cntry == \'DE\'" }\n'
+        'do = { effect = "set", column = "opinion", value = 1.0 }\n'
+    )
+    folder = create_run(
+        workspace, read_study(workspace.runs / result["run_id"]), like=workspace.runs / result["run_id"]
+    )
+    assert main(["inject", folder.name, str(study_file.parent / "push.toml"), *options]) == 0
+    assert main(["replay", result["run_id"], *options]) == 0
+    assert main(["check", str(study_file), *options]) == 2
+    assert "the survey file 'data/ess.sav' is not in" in capsys.readouterr().out
