@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from app import session
 from app.composer.people import people_of
+from app.composer.regression import can_be_regression, show_regression
 from app.drafts import Draft
 from app.forms import Problems, choice_field, model_fields, number_field, safe, several_field, show_problems, title_of
 from app.notices import LANGUAGE_NOTICE, show_model_notice
@@ -16,7 +17,7 @@ from engine.errors import MicrocosmError
 from engine.loading import scenario_info
 from engine.policy.prompt import build_prefix, build_suffix, render_preamble
 from engine.population import Population, field_phrase, shown_text
-from engine.spec import ModelSpec
+from engine.spec import ModelSpec, Study
 
 POLICIES = {
     "rule": "The scenario's rule",
@@ -26,7 +27,7 @@ POLICIES = {
 }
 
 
-def show_deciders(draft: Draft, problems: Problems) -> None:
+def show_deciders(draft: Draft, problems: Problems, study: Study | None) -> None:
     """Draw one block per decision and the model's settings."""
     info = scenario_info(str(draft.get("scenario")))
     if info.mechanism_only:
@@ -39,7 +40,7 @@ def show_deciders(draft: Draft, problems: Problems) -> None:
     left, right = st.columns([2, 3], gap="large")
     with left:
         for decision in info.decisions:
-            _decision(draft, decision, problems)
+            _decision(draft, decision, problems, study)
         if asks_model(draft):
             _model(draft, problems)
     with right:
@@ -52,7 +53,7 @@ def asks_model(draft: Draft) -> bool:
     return any(isinstance(held, dict) and held.get("policy") in ("language", "mixture") for held in table.values())
 
 
-def _decision(draft: Draft, decision: Decision, problems: Problems) -> None:
+def _decision(draft: Draft, decision: Decision, problems: Problems, study: Study | None) -> None:
     key = f"decisions.{decision.name}"
     with st.container(border=True):
         st.markdown(f"**{safe(title_of(decision.name).capitalize())}**")
@@ -87,7 +88,10 @@ def _decision(draft: Draft, decision: Decision, problems: Problems) -> None:
                 list(fields if fields is not None else decision.persona_fields),
                 help=f"Fewer traits mean fewer distinct prompts. `{key}.persona_fields`",
             )
-        show_problems(problems, key)
+        if policy in ("rule", "mixture") and can_be_regression(decision):
+            show_regression(draft, decision, problems, study)
+        own = tuple(problem for problem in problems if not problem.key.startswith(f"{key}.regression"))
+        show_problems(own, key)
 
 
 def _model(draft: Draft, problems: Problems) -> None:

@@ -12,8 +12,11 @@ import tomli_w
 from pydantic import ValidationError
 
 from app import session
+from app.composer.mapping import show_mapping
+from app.composer.survey import show_file, show_fit, show_variables
 from app.drafts import Draft, problem_at
 from app.forms import Problems, choice_field, number_field, safe, show_problems
+from app.surveys import file_state
 from engine.errors import MicrocosmError
 from engine.loading import scenario_info
 from engine.population import Population, build_population, list_packs, list_recipes, load_recipe, render_card
@@ -23,6 +26,7 @@ PREVIEW_PEOPLE = 1000
 SOURCES = {
     "recipe": "A recipe: drawn from distributions",
     "personas": "Written people from a pack",
+    "file": "Respondents of a survey file",
     "columns": "Only the columns of this study",
 }
 
@@ -32,6 +36,8 @@ def show_people(draft: Draft, problems: Problems) -> None:
     left, right = st.columns([2, 3], gap="large")
     with left:
         _source(draft)
+        if is_survey(draft):
+            show_file(draft, problems)
         number_field(
             draft,
             "population.size",
@@ -43,26 +49,43 @@ def show_people(draft: Draft, problems: Problems) -> None:
         )
         show_problems(problems, "population.size")
         _inline_columns(draft)
-        if not show_problems(_without(problems, "population.size"), "population"):
+        if not show_problems(_without_fields(problems), "population"):
             st.caption("The size and the seed decide who they are: the same study always has the same people.")
     with right:
         _preview(draft, problems)
+    if is_survey(draft):
+        show_mapping(draft, problems)
 
 
-def _without(problems: Problems, key: str) -> Problems:
-    return tuple(problem for problem in problems if problem.key != key)
+def _without_fields(problems: Problems) -> Problems:
+    """Return the problems that stand at no field of their own."""
+    fields = ("size", "file", "weight", "encoding", "map", "keep")
+    shown = tuple(f"population.{field}" for field in fields)
+    return tuple(problem for problem in problems if not problem.key.startswith(shown))
+
+
+def is_survey(draft: Draft) -> bool:
+    """Tell whether the people come, or are about to come, from a survey file."""
+    return _kind_of(draft.get("population") or {}) == "file" or session.recall("wants_survey") == draft.name
+
+
+def _kind_of(held: dict[str, Any]) -> str:
+    return next((kind for kind in ("file", "personas", "recipe") if held.get(kind)), "columns")
 
 
 def _source(draft: Draft) -> None:
     held = draft.get("population") or {}
-    now = "personas" if held.get("personas") else ("recipe" if held.get("recipe") else "columns")
+    now = "file" if is_survey(draft) else _kind_of(held)
     recipes, packs = list_recipes(draft.personas), list_packs(draft.personas)
-    kinds = [kind for kind in SOURCES if kind == "columns" or (recipes if kind == "recipe" else packs)]
+    present = {"recipe": bool(recipes), "personas": bool(packs)}
+    kinds = [kind for kind in SOURCES if present.get(kind, True)]
     key = session.field_key("population.source")
 
     def change() -> None:
         chosen = session.value_of(key)
-        session.change_draft(lambda study: _set_source(study, chosen, recipes, packs))
+        session.remember("wants_survey", draft.name if chosen == "file" else None)
+        if chosen != "file":
+            session.change_draft(lambda study: _set_source(study, chosen, recipes, packs))
 
     st.radio("Who are they?", kinds, index=kinds.index(now), format_func=SOURCES.get, key=key, on_change=change)
     if now == "recipe":
@@ -75,7 +98,7 @@ def _source(draft: Draft) -> None:
 
 
 def _set_source(draft: Draft, kind: str, recipes: list[str], packs: list[str]) -> None:
-    held = {key: value for key, value in (draft.get("population") or {}).items() if key not in ("recipe", "personas")}
+    held = {key: value for key, value in (draft.get("population") or {}).items() if key in ("size", "columns")}
     if kind == "recipe" and recipes:
         held["recipe"] = recipes[0]
     if kind == "personas" and packs:
@@ -117,10 +140,23 @@ def _preview(draft: Draft, problems: Problems) -> None:
     try:
         population = people_of(draft)
     except (MicrocosmError, ValidationError, TypeError) as error:
-        st.caption("The preview appears when the settings on the left hold together.")
+        st.caption("The preview appears when the settings hold together.")
         if isinstance(error, MicrocosmError) and not problem_at(problems, "population"):
             st.markdown(f":red[{safe(error)}]")
+        if draft.get("population.file"):
+            show_variables(draft)
         return
+    if draft.get("population.file"):
+        shown = st.segmented_control(
+            "Show", ["People", "Variables", "Fit"], default="People", key="survey_shown", label_visibility="collapsed",
+            required=True,
+        )  # fmt: skip
+        if shown == "Variables":
+            show_variables(draft)
+            return
+        if shown == "Fit":
+            show_fit(draft, population, problems)
+            return
     if not population.columns:
         st.caption(
             "These agents have no traits: only what the scenario itself gives them. "
@@ -156,16 +192,30 @@ def people_of(draft: Draft) -> Population:
     scenario = scenario_info(str(draft.get("scenario")))
     size = int(scenario.defaults.get("population", {}).get("size") or 1000)
     table = json.dumps(draft.get("population") or {}, default=str)
-    return preview_population(table, seed_of(draft), size, str(draft.personas))
+    base = draft.path.parent
+    state = file_state(base / str(draft.get("population.file"))) if draft.get("population.file") else (0, 0)
+    return preview_population(table, seed_of(draft), size, str(draft.personas), str(base), state)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def preview_population(table: str, seed: int, default_size: int, folder: str) -> Population:
-    """Build at most a few hundred of the people that a `[population]` table describes."""
+def preview_population(
+    table: str, seed: int, default_size: int, folder: str, base: str, state: tuple[int, int]
+) -> Population:
+    """Build at most a few hundred of the people that a `[population]` table describes.
+
+    Args:
+        table: The table as JSON.
+        seed: Seed of the population.
+        default_size: Number of people where the table names none.
+        folder: The user's own personas folder.
+        base: Folder that the path of a survey starts from.
+        state: Tells versions of the survey file apart.
+    """
+    del state
     spec = PopulationSpec(**json.loads(table))
     if not spec.personas and not _has_lists(spec):
         spec = spec.model_copy(update={"size": min(spec.size or default_size, PREVIEW_PEOPLE)})
-    return build_population(spec, seed, default_size, Path(folder))
+    return build_population(spec, seed, default_size, Path(folder), Path(base))
 
 
 def _has_lists(spec: PopulationSpec) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ WORDS = {
     "grid": "Grid",
     "caveman": "Cliques (caveman)",
     "complete": "Everyone with everyone",
+    "homophily": "Birds of a feather (homophily)",
     "file": "A file of observed ties",
 }
 
@@ -103,7 +105,8 @@ def _generator(draft: Draft, prefix: str, problems: Problems) -> None:
     if kind in registry.networks:
         generator = registry.networks.get(kind)
         st.caption(safe(generator.help))
-        model_fields(generator.params, prefix, draft, problems, per_row=2)
+        choices = {"column": like_columns(draft)} if kind == "homophily" else {}
+        model_fields(generator.params, prefix, draft, problems, per_row=2, choices=choices)
         switch_field(
             draft,
             f"{prefix}.shuffle",
@@ -111,6 +114,15 @@ def _generator(draft: Draft, prefix: str, problems: Problems) -> None:
             help=f"Everyone keeps the number of ties, and nothing else of the network is kept. `{prefix}.shuffle`",
         )
         show_problems(problems, f"{prefix}.shuffle")
+
+
+def like_columns(draft: Draft) -> list[str]:
+    """Return the columns in which tied agents can be alike: the people's categories and numbers."""
+    try:
+        people = people_of(draft)
+    except (MicrocosmError, ValidationError, TypeError):
+        return []
+    return [name for name, column in people.columns.items() if column.kind != "text" and name != "source_row"]
 
 
 def _add_layer(draft: Draft) -> None:
@@ -133,7 +145,8 @@ def _preview(draft: Draft, prefix: str, problems: Problems) -> None:
     try:
         people = people_of(draft)
         key = json.dumps([table, draft.get("population") or {}], default=str)
-        found = preview_network(key, min(size, people.n, PREVIEW_AGENTS), seed_of(draft), people)
+        base = str(draft.path.parent)
+        found = preview_network(key, min(size, people.n, PREVIEW_AGENTS), seed_of(draft), base, people)
     except (MicrocosmError, ValidationError, ValueError, TypeError) as error:
         st.caption("The picture appears when the settings on the left hold together.")
         if isinstance(error, MicrocosmError) and not problem_at(problems, prefix):
@@ -174,21 +187,21 @@ def _figures(found: dict[str, Any], size: int) -> None:
 
 
 @st.cache_data(max_entries=16, show_spinner="Drawing the network")
-def preview_network(key: str, n: int, seed: int, _people: Population) -> dict[str, Any]:
+def preview_network(key: str, n: int, seed: int, base: str, _people: Population) -> dict[str, Any]:
     """Build one layer for n agents and return its layout, degrees and figures.
 
     Args:
         key: The layer's table and the population's, as JSON; the cache goes by it.
         n: Number of agents.
         seed: Seed of the network.
+        base: Folder that the path of a file of ties starts from.
         _people: At least n people, for networks that go by traits; not part of the cache's key.
     """
     held = json.loads(key)[0]
     name, kind, shuffle = held.pop("name", "ties"), held.pop("kind", "complete"), held.pop("shuffle", False)
     registry.discover()
-    graph = build_network(
-        [LayerSpec(name=name, kind=kind, shuffle=shuffle, params=held)], n, seed, None, first_people(_people, n)
-    ).layer()
+    layer = LayerSpec(name=name, kind=kind, shuffle=shuffle, params=held)
+    graph = build_network([layer], n, seed, Path(base), first_people(_people, n)).layer()
     ids, xy, ties = layout_nodes(graph, seed, 2000)
     components, clustering = (1, 1.0 if graph.n > 2 else None) if graph.complete else graph_figures(graph)
     return {

@@ -42,7 +42,6 @@ DRAW: dict[str, Callable[[Draft, Problems], None]] = {
     "outcome": show_outcome,
     "people": show_people,
     "network": show_ties,
-    "deciders": show_deciders,
     "changes": show_changes,
     "comparison": show_comparison,
 }
@@ -80,6 +79,8 @@ def show() -> None:
     if part == "plan":
         show_plan(draft, problems, study)
         show_paste(draft, study, outcome)
+    elif part == "deciders":
+        show_deciders(draft, problems, study)
     else:
         DRAW[part](draft, problems)
     _next(part, study is not None)
