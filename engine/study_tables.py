@@ -12,6 +12,7 @@ from typing import Any
 from engine import registry
 from engine.problems import Findings, plain, shown
 
+_PEOPLE = ("recipe", "personas", "file")
 _SOURCES = ("recipe", "personas", "file", "columns")
 
 
@@ -94,8 +95,8 @@ def override(
 ) -> None:
     """Set one key of complete tables, creating tables on the way.
 
-    Another network kind drops the parameters of the old kind that the new one does not have; another recipe or
-    persona pack drops the other where it was only the scenario's default.
+    Another network kind drops the parameters of the old kind that the new one does not have; another recipe,
+    persona pack or survey file drops the others where they were only the scenario's default.
 
     Args:
         tables: Complete tables; changed in place.
@@ -128,11 +129,12 @@ def override(
         for key in gone & holder.keys():
             if (*place[:3], key) not in findings.overridden:
                 del holder[key]
-    if place[0] == "population" and place[1:] in (("recipe",), ("personas",)):
-        other = "personas" if place[1] == "recipe" else "recipe"
+    if place[0] == "population" and len(place) == 2 and place[1] in _PEOPLE:
         stated = given.get("population")
-        if not (isinstance(stated, dict) and other in stated) and ("population", other) not in findings.overridden:
-            holder.pop(other, None)
+        for other in _PEOPLE:
+            is_stated = isinstance(stated, dict) and other in stated
+            if other != place[1] and not is_stated and ("population", other) not in findings.overridden:
+                holder.pop(other, None)
     holder[place[-1]] = value
     findings.overridden.add(place)
 
