@@ -166,8 +166,14 @@ class World(Protocol):
     def emit(self, kind: str, agent: int | None = None, **detail: Any) -> None:
         """Record an event."""
 
+    def spec_of(self, ask: Decision | Writing) -> Any:
+        """Return who decides: the study's `DecisionSpec`."""
+
     def stop(self, reason: str) -> None:
         """End the run after this step."""
+
+    def settle(self, reason: str) -> None:
+        """Say that nothing changes by itself any more: the run ends unless an intervention may still act."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from engine import registry
 from engine.contract import ScenarioInfo
 from engine.decision import IntArray
 from engine.expressions import parse_expression
-from engine.interventions import intervene, intervene_all
+from engine.interventions import intervene, intervene_all, may_act
 from engine.llm import LanguageModel, load_model
 from engine.network import build_network
 from engine.policy.asking import Asker, Journal, MemoryJournal
@@ -205,14 +205,25 @@ class _Ending:
     def reason(self, world: World) -> str | None:
         """Return why the run ends after the world's step, or None; `stop_when` is not asked of the initial state.
 
-        The answer follows from the world's measures alone, so that a resumed run and a fork under another condition
+        The answer follows from the world alone, so that a resumed run and a fork under another condition
         come to their own.
         """
-        if world.stopped is not None or self._condition is None or world.step == 0:
+        if world.stopped is not None:
             return world.stopped
+        if world.settled is not None and not self._may_change(world):
+            return world.settled
+        if self._condition is None or world.step == 0:
+            return None
         values = {name: world.measured.get((name, ""), float("nan")) for name in self._names}
         holds = self._condition.evaluate(values | {"step": float(world.step)})
         return f"stop_when = {self._condition.text} holds" if holds else None
+
+    @staticmethod
+    def _may_change(world: World) -> bool:
+        """Tell whether an intervention may still act on a world in which nothing changes by itself."""
+        injected = [InterventionSpec(**spec) for spec in world.injected]
+        last = world.study.steps - 1
+        return any(may_act(world, one, world.step, last) for one in (*world.study.interventions, *injected))
 
 
 def _record(world: World, before: _Before, link: str, ending: _Ending) -> StepRecord:

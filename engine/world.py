@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from engine.contract import ScenarioInfo
 from engine.decision import Decision, IntArray, Writing
 from engine.draws import draw_uniform, stream_key, stream_rng
-from engine.errors import DecisionError, PopulationError, RunError
+from engine.errors import PopulationError, RunError
 from engine.network import Network
 from engine.policy import deciding
 from engine.policy.asking import Asker
 from engine.policy.records import DecisionBatch, Message, Situation, content_id, content_key
 from engine.policy.regression import Regression
+from engine.policy.turns import TurnsTaken
 from engine.population import Population
 from engine.population.columns import Column
 from engine.registry import nearest
@@ -94,6 +95,7 @@ class World:
             self.population[name] = np.full(persona.n, start, self._dtype(column))
         self.traces = Traces()
         self.stopped: str | None = None
+        self.settled: str | None = None
         self.measured: dict[tuple[str, str], float] = {}
         self.triggers: dict[str, bool] = {}
         self.regressions: dict[str, Regression] = {}  # follows from study and seeds, so no checkpoint holds it
@@ -104,7 +106,7 @@ class World:
         self._heard: IntArray | None = None
         self._n_messages = 0
         self._calls = 0
-        self._asked_now: dict[str, list[Any]] = {}
+        self._asked_now: dict[str, TurnsTaken] = {}
 
     def _dtype(self, column: Column) -> np.dtype[Any]:
         large = self.persona.n > FLOAT64_LIMIT and column.dtype == "float64"
@@ -200,31 +202,12 @@ class World:
             DecisionError: decided twice, or the rule or policy broke its contract.
         """
         call = self._call(decision, agents, turn, texts, columns)
-        self._refuse_twice(decision.name, call.agents, call.turn, isinstance(turn, int))
+        taken = self._asked_now.setdefault(decision.name, TurnsTaken())
+        taken.take(decision.name, self.step, call.agents, call.turn, self.n_agents)
         batch, new = deciding.decide(self, call)
         self.traces.decisions.append(batch)
         self.traces.situations += new
         return batch.actions
-
-    def _refuse_twice(self, name: str, agents: IntArray, turn: IntArray, one_turn: bool) -> None:
-        asked = self._asked_now.setdefault(name, [])
-        if one_turn and agents.size:
-            number = int(turn[0])
-            mask = np.zeros(self.n_agents, bool)
-            mask[agents] = True
-            twice = agents.size != int(mask.sum()) or any(t == number and (m & mask).any() for t, m in asked)
-            asked.append((number, mask))
-        elif agents.size:
-            keys = np.asarray(turn) * self.n_agents + agents
-            unique = np.unique(keys)
-            twice = unique.size != keys.size or any(t is None and np.isin(unique, m).any() for t, m in asked)
-            asked.append((None, unique))
-        else:
-            twice = False
-        if twice:
-            raise DecisionError(
-                f"'{name}' was decided twice for one agent and turn at step {self.step}; give each a turn of its own"
-            )
 
     def write(
         self,
@@ -366,6 +349,10 @@ class World:
         """End the run after this step."""
         self.stopped = reason
 
+    def settle(self, reason: str) -> None:
+        """Say that nothing changes by itself any more: the run ends unless an intervention may still act."""
+        self.settled = reason
+
     def column_of(self, name: str) -> Column:
         """Return the meaning of a state or persona column.
 
@@ -420,6 +407,7 @@ class World:
         """Open the next step with empty traces."""
         self.step += 1
         self.traces = Traces()
+        self.settled = None
         self._asked_now = {}
         self._calls = 0
 

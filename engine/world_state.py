@@ -94,6 +94,7 @@ def pack_world(world: World) -> Arrays:
         "triggers": world.triggers,
         "injected": world.injected,
         "stopped": world.stopped,
+        "settled": world.settled,
         "measured": [[name, segment, value] for (name, segment), value in world.measured.items()],
         "graphs": {name: _shape(world.network.layers[name]) for name in sorted(world.changed_layers)},
     }
@@ -133,7 +134,8 @@ def unpack_world(world: World, state: Mapping[str, NDArray[Any]]) -> None:
         )
         world.changed_layers.add(name)
     world._heard = state["heard"].copy() if "heard" in state else None
-    world.step, world.env, world.stopped = rest["step"], rest["env"], rest["stopped"]
+    world.step, world.env = rest["step"], rest["env"]
+    world.stopped, world.settled = rest["stopped"], rest["settled"]
     world.params = world.info.params(**rest["params"])
     world._texts = {int(text_id): text for text_id, text in rest["texts"]}
     world.asker.asked = dict(rest["asked"])

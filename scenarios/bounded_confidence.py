@@ -329,4 +329,4 @@ class BoundedConfidence:
             ended = largest <= tolerance and not can_move(world.network, x, tolerance / params.mu, reach)
         world.population["opinion"] = x.astype(stored.dtype)
         if ended:
-            world.stop("no opinion moves any more")
+            world.settle("no opinion moves any more")

@@ -103,4 +103,4 @@ class DeGroot:
         after = average(world.network, before, world.params.self_weight).astype(stored.dtype)
         world.population["opinion"] = after
         if np.abs(after - before).max() <= TOLERANCE:
-            world.stop("no opinion moves any more")
+            world.settle("no opinion moves any more")

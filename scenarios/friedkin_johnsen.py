@@ -123,4 +123,4 @@ class FriedkinJohnsen:
         after = np.clip(x, low, high).astype(stored.dtype)
         world.population["opinion"] = after
         if np.abs(after - before).max() <= TOLERANCE / max(1 - s.max(), LEAST_ANCHOR):
-            world.stop("no opinion moves any more")
+            world.settle("no opinion moves any more")

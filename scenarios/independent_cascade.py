@@ -191,4 +191,4 @@ class IndependentCascade:
             reach_by_decision(world, state, after)
         world.population["state"] = after
         if not np.any(after == TELLING):
-            world.stop("nobody was reached in this step")
+            world.settle("nobody was reached in this step")

@@ -207,7 +207,7 @@ class NamingGame:
         world.env["n_invented"] = int(invented)
         store_words(world, known, size)
         if can_end(world, size):
-            world.stop("no game can change what anybody knows")
+            world.settle("no game can change what anybody knows")
 
 
 def can_end(world, size):

@@ -273,4 +273,4 @@ class Persuasion:
         after[asked[action == 0]] += 1
         population["answer"], population["opinion_before"], population["opinion"] = answer, before, after
         if not np.any(after[population["role"] == SKEPTIC] < FIRM):
-            world.stop("every skeptic agrees")
+            world.settle("every skeptic agrees")

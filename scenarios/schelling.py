@@ -254,6 +254,6 @@ class Schelling:
             population["x"], population["y"] = x, y
         keep_view(world)
         if not empty.size:
-            world.stop("no cell is empty")
+            world.settle("no cell is empty")
         elif world.decided_by_rule(move) and not movers.size:
-            world.stop("everyone is content")
+            world.settle("everyone is content")

@@ -201,4 +201,4 @@ class Sir:
         _advance(state, after, counts, table, p_onset, params.gamma, entry, world.step, keys)
         world.population["state"] = after
         if not np.any((after == EXPOSED) | (after == INFECTED)):
-            world.stop("nobody is infected any more")
+            world.settle("nobody is infected any more")

@@ -140,4 +140,4 @@ class ThresholdCascade:
             after = adopt_by_decision(world, before)
         world.population["adopted"] = after
         if after.all() or (by_rule and np.array_equal(after, before)):
-            world.stop("nobody adopts any more")
+            world.settle("nobody adopts any more")

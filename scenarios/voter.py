@@ -203,4 +203,4 @@ class Voter:
         world.population["opinion"] = x
         settled = params.noise == 0 and not any_difference(world.network, x, ~zealot)
         if settled or zealot.all():
-            world.stop("nobody can change any more")
+            world.settle("nobody can change any more")

@@ -33,6 +33,22 @@ def is_due(world: Any, intervention: InterventionSpec, at: int) -> bool:
     return holds and not held
 
 
+def may_act(world: Any, intervention: InterventionSpec, at: int, last: int) -> bool:
+    """Tell whether an intervention may act on a state from step `at` to `last`, if nothing else changes until then.
+
+    A `when` that does not act now will not act later, as the measures it reads stay as they are.
+    """
+    end = last if intervention.until is None else min(last, intervention.until)
+    if intervention.at is not None:
+        return at <= intervention.at <= end
+    if intervention.every is not None:
+        return max(1, -(-at // intervention.every)) * intervention.every <= end
+    held = world.triggers.get(intervention.name, False)
+    acts = is_due(world, intervention, at)
+    world.triggers[intervention.name] = held
+    return acts
+
+
 def intervene(world: Any, intervention: InterventionSpec, at: int) -> None:
     """Apply one intervention and record it as an event.
 
@@ -56,4 +72,4 @@ def intervene_all(world: Any, interventions: Sequence[InterventionSpec], at: int
             intervene(world, intervention, at)
 
 
-__all__ = ["Effect", "EffectParams", "column_value", "intervene", "intervene_all", "is_due", "select_agents"]
+__all__ = ["Effect", "EffectParams", "column_value", "intervene", "intervene_all", "is_due", "may_act", "select_agents"]

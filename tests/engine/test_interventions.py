@@ -138,3 +138,46 @@ def test_an_intervention_that_cannot_be_applied_names_itself_and_the_step():
     study = toy_study(4, steps=3, interventions=(change("oops", at=1, do=Do(effect="set", column="moved", value="x")),))
     with toy(step=still), pytest.raises(RunError, match="intervention 'oops' at step 1: 'x' is not a value of moved"):
         list(simulate(study))
+
+
+def settled(world):
+    """Nothing changes by itself from the first step on."""
+    world.settle("nothing moves")
+
+
+@pytest.mark.parametrize(
+    ("when", "last"),
+    [
+        ({"at": 3}, 4),
+        ({"every": 2, "until": 5}, 5),
+        ({"every": 4}, 9),
+        ({"at": 0}, 1),
+        ({"when": "moved_share > 2"}, 1),
+        ({"when": "step >= 1"}, 2),
+    ],
+)
+def test_a_settled_world_waits_for_interventions_that_may_still_act(when, last):
+    study = toy_study(4, steps=9, interventions=(change(**when),))
+    with toy(step=settled, setup=lambda w: None):
+        records = list(simulate(study))
+    assert records[-1].step == last
+    assert records[-1].stopped == ("nothing moves" if last < 9 or "every" in when else None)
+
+
+def test_a_settled_run_resumes_as_settled():
+    with toy(step=settled, setup=lambda w: None):
+        (_, record) = list(simulate(toy_study(4, steps=9)))
+        assert record.stopped == "nothing moves"
+        assert list(simulate(toy_study(4, steps=9), state=record.world.get_state(), digest=record.digest)) == []
+
+
+def test_many_small_decisions_in_a_step_are_checked_quickly():
+    from toy import MOVE
+
+    def step(world):
+        for turn in range(3000):
+            world.decide(MOVE, np.array([turn % 40]), turn=turn, mood=0.5)
+
+    with toy(step=step):
+        (_, record) = list(simulate(toy_study(40, steps=1)))
+    assert len(record.decisions) == 3000
