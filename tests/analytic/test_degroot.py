@@ -26,7 +26,7 @@ def advance(instance, world, steps=1):
     for _ in range(steps):
         world.begin_step()
         instance.step(world)
-        if world.stopped:
+        if world.settled:
             break
     return world.population["opinion"]
 
@@ -63,7 +63,7 @@ def test_consensus_is_the_degree_weighted_mean_of_each_component(network, size, 
     instance, world = started(f"population.size={size}", f"network={network}", f"params.self_weight={self_weight}")
     first = world.population["opinion"].copy()
     last = advance(instance, world, 20_000)
-    assert world.stopped == "no opinion moves any more"
+    assert world.settled == "no opinion moves any more"
     degree = sum(graph.degree() for graph in world.network.layers.values())
     both = np.zeros((size, size), bool)
     for graph in world.network.layers.values():

@@ -32,7 +32,7 @@ def settle(instance, world, most=5000):
     for _ in range(most):
         world.begin_step()
         instance.step(world)
-        if world.stopped:
+        if world.settled:
             return world.population["opinion"]
     raise AssertionError(f"opinions still move after {most} steps")
 

@@ -28,7 +28,7 @@ def started(*overrides, replicate=0, network=None, state=None):
 
 def finish(instance, world):
     """Run until nobody is reached; return the number of those reached."""
-    while not world.stopped:
+    while not world.settled:
         world.begin_step()
         instance.step(world)
     return np.count_nonzero(world.population["state"])
@@ -44,7 +44,7 @@ def sizes(n, z, p, runs_per_graph, graphs, network="erdos_renyi"):
         for _ in range(runs_per_graph):
             state = np.zeros(n, np.int8)
             state[rng.integers(n)] = TELLING
-            world.population["state"], world.stopped = state, None
+            world.population["state"], world.settled = state, None
             found.append(finish(instance, world))
     return np.array(found)
 
@@ -125,7 +125,7 @@ def test_kernel_equals_the_rule_through_decide(monkeypatch, layers):
         monkeypatch.setattr(World, "decided_by_rule", lambda self, decision, by_rule=by_rule: by_rule)
         instance, world = started(f"population={{size={n}}}", "params.p=0.2", network=network)
         history = [world.population["state"].copy()]
-        while not world.stopped:
+        while not world.settled:
             world.begin_step()
             instance.step(world)
             history.append(world.population["state"].copy())
@@ -143,7 +143,7 @@ def test_certain_news_walks_one_tie_a_step():
         instance.step(world)
         seen.append(world.population["state"].tolist())
     assert seen == [[0, 1, 2, 1, 0, 0], [1, 2, 2, 2, 1, 0], [2, 2, 2, 2, 2, 0]]
-    assert world.stopped == "nobody was reached in this step"
+    assert world.settled == "nobody was reached in this step"
     instance, world = started("params.p=0.0", "params.n_seeds=7")
     assert finish(instance, world) == 7 and world.step == 1
 

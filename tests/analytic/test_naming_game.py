@@ -32,7 +32,7 @@ def steps_to_consensus(n, runs, *overrides, network=None):
     found = []
     for replicate in range(runs):
         instance, world = started(n, *overrides, replicate=replicate, network=network)
-        while not world.stopped:
+        while not world.settled:
             world.begin_step()
             instance.step(world)
         assert world.env["settled"] and world.env["n_distinct_words"] == 1
@@ -150,7 +150,7 @@ def test_times_and_memory_scale_as_published():
         for replicate in range(runs):
             instance, world = started(n, replicate=replicate)
             words = []
-            while not world.stopped:
+            while not world.settled:
                 world.begin_step()
                 instance.step(world)
                 words.append(world.env["n_words"])
@@ -200,7 +200,7 @@ def test_below_the_threshold_the_settled_word_holds_out(share):
         if t >= 0:
             known, size = ng.unpack_words(world.env["inventories"], n)
             only_b[t] = np.mean((size == 1) & (known[:, 0] == 2 * ng.SPREAD % ng.MODULUS))
-    assert world.stopped is None
+    assert world.settled is None
     batches = only_b.reshape(10, -1).mean(axis=1)
     # The mean-field law is that of an endless crowd; fluctuations shift the mean by an order of 1 / n.
     assert abs(only_b.mean() - standing_state(share)[1]) <= 4 * batches.std(ddof=1) / np.sqrt(10) + 10 / n
@@ -211,7 +211,7 @@ def test_above_the_threshold_the_committed_win_soon():
     steps = [steps_to_consensus(n, 2, f"params.committed_share={share}") for share in (0.12, 0.2)]
     assert steps[0].max() < 400 and steps[1].max() < steps[0].min()
     instance, world = started(n, "params.committed_share=0.12")
-    while not world.stopped:
+    while not world.settled:
         world.begin_step()
         instance.step(world)
     assert set(world.population["word"].tolist()) == {ng.SPREAD % ng.MODULUS}
@@ -238,7 +238,7 @@ def test_words_set_from_outside_become_the_only_ones():
     world.population["word"] = np.full(50, 7, np.int32)
     world.begin_step()
     instance.step(world)
-    assert inventories(world) == [[7]] * 50 and world.stopped and world.env["settled"]
+    assert inventories(world) == [[7]] * 50 and world.settled and world.env["settled"]
 
 
 def test_committed_camps_never_settle():
@@ -286,7 +286,7 @@ def test_made_up_words_differ_and_are_counted():
 def test_isolates_learn_nothing():
     pair = Network({"ties": Graph.from_edges(3, [0], [1])})
     instance, world = started(3, network=pair)
-    while not world.stopped:
+    while not world.settled:
         world.begin_step()
         instance.step(world)
     assert [len(words) for words in inventories(world)] == [1, 1, 0]

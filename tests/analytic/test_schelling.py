@@ -69,7 +69,7 @@ def test_with_tolerance_0_nobody_moves():
     before = {name: world.population[name].copy() for name in ("x", "y", "group")}
     world.begin_step()
     instance.step(world)
-    assert world.stopped == "everyone is content"
+    assert world.settled == "everyone is content"
     assert all(np.array_equal(world.population[name], values) for name, values in before.items())
     assert schelling.unhappy_share(world) == 0
 

@@ -196,9 +196,9 @@ def test_a_new_case_waits_for_the_next_step():
     sure = ["population.size=50", "network.kind=complete", "params.p_transmit=1.0", "params.gamma=1.0"]
     instance, world = started(sure, first)
     assert advance(instance, world).tolist() == [RECOVERED] + [INFECTED] * 49
-    assert world.stopped is None
+    assert world.settled is None
     assert advance(instance, world).tolist() == [RECOVERED] * 50
-    assert world.stopped
+    assert world.settled
     instance, world = started([*sure, "params.latent_steps=1"], first)
     assert advance(instance, world).tolist() == [RECOVERED] + [EXPOSED] * 49
     assert advance(instance, world).tolist() == [RECOVERED] + [INFECTED] * 49

@@ -29,7 +29,7 @@ def started(*overrides, replicate=0, network=None, adopted=None):
 
 def finish(instance, world):
     """Run until nobody adopts and return the share of adopters."""
-    while not world.stopped:
+    while not world.settled:
         world.begin_step()
         instance.step(world)
     return world.population["adopted"].mean()

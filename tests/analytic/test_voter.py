@@ -26,7 +26,7 @@ def started(*overrides, replicate=0, network=None):
 def run_until_settled(instance, world, most=100_000):
     """Run until the scenario stops; return (steps, share in favour)."""
     begun = world.step
-    while not world.stopped:
+    while not world.settled:
         world.begin_step()
         instance.step(world)
         assert world.step - begun < most
@@ -39,7 +39,7 @@ def outcomes(runs, start, *overrides, network=None):
     found = []
     for _ in range(runs):
         world.population["opinion"] = np.asarray(start(world), np.int8)
-        world.stopped = None
+        world.settled = None
         found.append(run_until_settled(instance, world))
     return np.array(found).T
 
@@ -139,7 +139,7 @@ def test_zealots_hold_the_crowd_at_their_ratio(against, favour):
         instance.step(world)
         if t >= 0:
             share[t] = world.population["opinion"].mean()
-    assert world.stopped is None
+    assert world.settled is None
     assert abs(share.mean() - favour / (against + favour)) <= 4 * batch_error(share)
     # The stationary law of the free agents in favour is beta-binomial: detailed balance of the chain's two rates.
     squares = (share - favour / (against + favour)) ** 2
@@ -160,7 +160,7 @@ def test_noise_gives_kirmans_stationary_law():
         instance.step(world)
         if t >= 0:
             share[t] = world.population["opinion"].mean()
-    assert world.stopped is None
+    assert world.settled is None
     squares = (share - 0.5) ** 2
     assert abs(share.mean() - 0.5) <= 4 * batch_error(share)
     assert abs(squares.mean() - (law * (k / n - 0.5) ** 2).sum()) <= 4 * batch_error(squares)
@@ -181,7 +181,7 @@ def test_two_people_at_once_swap_for_ever():
         world.begin_step()
         instance.step(world)
         assert world.population["opinion"].tolist() == (first if t % 2 == 0 else 1 - first).tolist()
-    assert world.stopped is None
+    assert world.settled is None
 
 
 NETWORKS = [
