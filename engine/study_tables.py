@@ -13,6 +13,7 @@ from engine import registry
 from engine.problems import Findings, plain, shown
 
 _PEOPLE = ("recipe", "personas", "file")
+_OF_A_FILE = ("weight", "encoding", "map", "keep", "redistribute")
 _SOURCES = ("recipe", "personas", "file", "columns")
 
 
@@ -134,7 +135,8 @@ def override(
         for other in _PEOPLE:
             is_stated = isinstance(stated, dict) and other in stated
             if other != place[1] and not is_stated and ("population", other) not in findings.overridden:
-                holder.pop(other, None)
+                for key in (other, *(_OF_A_FILE if other == "file" and other in holder else ())):
+                    holder.pop(key, None)
     holder[place[-1]] = value
     findings.overridden.add(place)
 

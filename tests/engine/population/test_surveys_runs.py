@@ -11,7 +11,7 @@ from survey_files import make_answers, write_sav
 from app.cli import main
 from engine import StudyError, dump_study, load_study, read_states
 from engine.errors import PopulationError
-from engine.loading import parse_study, study_hash
+from engine.loading import expand_arms, parse_study, study_hash
 from engine.runs import (
     create_run,
     create_runs,
@@ -166,6 +166,14 @@ def test_arms_of_a_study_with_a_survey(study_file, workspace):
     assert len(folders) == 2
     shutil.rmtree(study_file.parent / "data")
     assert [read_study(folder).params["epsilon"] for folder in folders] == [0.5, 0.2]
+
+
+def test_an_arm_takes_other_people(study_file):
+    people = '{ "population.recipe" = "undergraduates", "network.kind" = "complete" }'
+    study_file.write_text(STUDY + f'\n[[arms]]\nname = "students"\nset = {people}\n\n[[arms]]\nname = "respondents"\n')
+    arms = dict(expand_arms(load_study(study_file), base=study_file.parent))
+    assert arms["students"].population.file is None and not arms["students"].population.map
+    assert arms["respondents"].population.file == "data/ess.sav"
 
 
 def test_a_run_keeps_the_users_own_recipe(workspace):
