@@ -23,6 +23,8 @@ FloatArray = NDArray[np.float64]
 MAX_LINES = len(COLOURS)
 MIN_BAND = 2
 FEW_PAIRS = 10
+ROUNDING = 1e-12
+"""Values that differ by less than this part of themselves differ by rounding: sums in another order."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class Difference:
     contrast: Contrast | None
     steps: NDArray[np.int64]
     pairs: FloatArray
+
+    @property
+    def title(self) -> str:
+        """What is subtracted from what."""
+        return f"{self.other.label} minus {self.first.label}"
 
 
 def compare_parts(parts: Sequence[StudyPart]) -> list[Difference]:
@@ -80,10 +87,12 @@ def _compare(first: StudyPart, other: StudyPart) -> list[Difference]:
     found = []
     for stack in stack_measures([*(places[0][seed] for seed in seeds), *(places[1][seed] for seed in seeds)]):
         if stack.label in shared:
-            ends = (stack.final[:n], stack.final[n:])
+            one, two = stack.values[:n], stack.values[n:]
+            two = np.where(np.isclose(one, two, rtol=ROUNDING, atol=0.0), one, two)
+            ends = (one[:, -1], two[:, -1])
             known = np.isfinite(ends[0]) & np.isfinite(ends[1])
             contrast = _contrast(ends[0][known], ends[1][known]) if known.any() else None
-            pairs = np.asarray(stack.values[n:] - stack.values[:n], np.float64)
+            pairs = np.asarray(two - one, np.float64)
             found.append(Difference(stack.label, first, other, seeds, contrast, stack.steps, pairs))
     return found
 
@@ -131,7 +140,7 @@ def tabulate_contrasts(differences: Sequence[Difference]) -> Rows:
         rows.append(
             {
                 "measure": difference.label,
-                "study": f"{difference.other.label} minus {difference.first.label}",
+                "study": difference.title,
                 "n_pairs": contrast.n_runs,
                 "difference": show_signed(contrast.difference),
                 "band": show_span(contrast.low, contrast.high) if contrast.n_runs >= MIN_BAND else "none",
@@ -159,6 +168,13 @@ def _show_ratio(value: float, *, signed: bool = False) -> str:
     if math.isinf(value):
         return "−∞" if value < 0 else "∞"
     return show_signed(value) if signed else show(value)
+
+
+def merge_equal(told: Sequence[tuple[str, str]]) -> str:
+    """Return 'name: text' of several studies, or the text once where all of them share it."""
+    if len(told) > 1 and len({text for _, text in told}) == 1:
+        return f"Each of the {len(told)}: {told[0][1]}"
+    return "; ".join(f"{name}: {text}" for name, text in told)
 
 
 def show_signed(value: float) -> str:
@@ -192,14 +208,16 @@ def _draw_difference(name: str, label: str, own: Sequence[Difference], notes: st
     for difference in own:
         band = bootstrap_band(difference.pairs)
         n = len(difference.seeds)
-        title = f"{difference.other.label} minus {difference.first.label}"
         low, high = (band.low, band.high) if n >= MIN_BAND else (None, None)
         thin = tuple(difference.pairs) if n >= MIN_BAND else ()
-        lines.append(Line(title, difference.steps, band.mean, low, high, thin))
+        lines.append(Line(difference.title, difference.steps, band.mean, low, high, thin))
         s = "s" if n != 1 else ""
         told.append(
-            f"{title}: {difference.other.n_agents:,} agents, {n} pair{s} of runs, seed{s} "
-            f"{describe_seeds(difference.seeds)}"
+            (
+                difference.title,
+                f"{difference.other.n_agents:,} agents, {n} pair{s} of runs, seed{s} "
+                f"{describe_seeds(difference.seeds)}",
+            )
         )
     measure = next((result.measure for result in own[0].other.results if result.stack.label == label), None)
     unit = f" ({measure.unit})" if measure and measure.unit else ""
@@ -213,5 +231,5 @@ def _draw_difference(name: str, label: str, own: Sequence[Difference], notes: st
     )
     few = " With so few pairs the interval is too narrow." if MIN_BAND <= most < FEW_PAIRS else ""
     ends = ", ".join(f"{line.label} ends at {show_signed(float(line.y[-1]))}" for line in lines)
-    caption = f"{'; '.join(told)}. {what}{few} {notes}".strip()
+    caption = f"{merge_equal(told)}. {what}{few} {notes}".strip()
     return Figure(f"{label}: difference by step", svg, caption, f"Difference of {label} over steps: {ends}.")

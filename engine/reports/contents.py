@@ -22,9 +22,18 @@ class Mono:
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading within a section."""
+    """A heading within a section; `major` where a study or an arm begins."""
 
     kind: ClassVar[str] = "heading"
+    text: str
+    major: bool = False
+
+
+@dataclass(frozen=True)
+class Label:
+    """A line that names what follows, below a heading."""
+
+    kind: ClassVar[str] = "label"
     text: str
 
 
@@ -174,7 +183,7 @@ class Answer:
     first: bool = False
 
 
-Block = Heading | Paragraph | Facts | Table | Figures | Notice | Findings | Items | Code | Messages | Answer
+Block = Heading | Label | Paragraph | Facts | Table | Figures | Notice | Findings | Items | Code | Messages | Answer
 
 
 @dataclass(frozen=True)
@@ -246,4 +255,4 @@ def to_plain(part: Any) -> Any:
 
 def headed(parts: Sequence[Any], part: Any) -> list[Block]:
     """Return a heading with the study's name where there are several studies."""
-    return [Heading(part.label)] if len(parts) > 1 else []
+    return [Heading(part.label, major=True)] if len(parts) > 1 else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from engine.decision import Decision, Integers
 from engine.reports.reading import StudyPart
 from engine.reports.study_section import show, shown_fields
-from engine.store import query
+from engine.store import query, read_columns
 
 NOT_PEOPLE = (
     "These are the model's answer probabilities, not the share of people who would choose so. "
@@ -77,6 +78,21 @@ def asks_model(part: StudyPart) -> bool:
     return any(spec.policy in ("language", "mixture") for spec in part.study.decisions.values())
 
 
+def compares_people(part: StudyPart, segments: Sequence[str]) -> bool:
+    """Tell whether segments of a measure are groups of people by a persona column, and a language model decides."""
+    named = {segment for segment in segments if segment}
+    if not named or not asks_model(part) or not part.folders:
+        return False
+    columns = read_columns(part.folders[0])
+    labels = {
+        label
+        for table, column, kind, labels in columns.select("table", "column", "kind", "labels").iter_rows()
+        if table == "agents" and kind == "category" and not str(column).startswith("initial_")
+        for label in labels
+    }
+    return bool(named & labels)
+
+
 def shows_nobody(part: StudyPart) -> bool:
     """Tell whether a language model takes decisions of a study and is told nothing about who decides."""
     asked: list[tuple[str, tuple[str, ...]]] = [(ask.name, ask.persona_fields) for ask in part.info.decisions]
@@ -116,7 +132,7 @@ def read_language(part: StudyPart) -> LanguagePart | None:
     ]
     counts = {name: int(value) for name, value in _read_counts(folder).items()}
     groups = _compare_groups(part, folder)
-    compared = bool(groups) or any(result.stack.segment for result in part.results)
+    compared = bool(groups) or compares_people(part, [result.stack.segment for result in part.results])
     sentences = sentences_for(model, asked, compared=compared)
     shown = _show_situations(folder, met)
     return LanguagePart(part.label, row.info.run_id, model, asked, shown, counts, sentences, groups)

@@ -20,6 +20,7 @@ from engine.reports.contents import (
     Figure,
     Figures,
     Heading,
+    Label,
     Message,
     Messages,
     Mono,
@@ -103,8 +104,7 @@ def _contrasts(parts: Sequence[StudyPart], differences: Sequence[Difference]) ->
     arms = all(difference.other.arm for difference in differences)
     columns = (
         ("measure", "outcome (last value)", "name"),
-        ("study", "arms" if arms else "studies"),
-        ("n_pairs", "pairs of runs", "number"),
+        ("n_pairs", "pairs", "number"),
         ("difference", "mean difference", "number"),
         ("band", "95 % interval", "number"),
         ("effect", "effect size", "number"),
@@ -112,17 +112,22 @@ def _contrasts(parts: Sequence[StudyPart], differences: Sequence[Difference]) ->
         ("error", "Monte Carlo error", "number"),
         ("needed", "pairs needed", "number"),
     )
+    tables: list[Block] = []
+    for title in dict.fromkeys(difference.title for difference in differences):
+        own = [difference for difference in differences if difference.title == title]
+        tables += [Label(title), tabulate(columns, tabulate_contrasts(own), empty="No pair has a last value.")]
     explained = (
         "A pair are two runs with the same seeds (common random numbers), so that what chance does to both alike "
         "cancels. Interval: BCa bootstrap over pairs. Effect size: difference over the root of the mean variance over "
-        "runs (Cohen's d_av). Variance reduction: how many times more unpaired runs would be needed. Monte Carlo "
+        "runs (Cohen's d_av). Variance reduction: how many times more unpaired runs would be needed; ∞ where the pairs "
+        "all differ by the same. Monte Carlo "
         "error: standard error of the difference over pairs. Pairs needed: for a 95 % interval no wider than the "
         "difference is large."
     )
     return [
         Heading("Difference between arms" if arms else "Difference between studies"),
         Notice((MONTE_CARLO,)),
-        tabulate(columns, tabulate_contrasts(differences)),
+        *tables,
         say(explained),
         Figures(tuple(draw_differences(differences, join(model_notes(parts))))),
     ]
@@ -182,7 +187,7 @@ def language_section(language: Sequence[LanguagePart], *, several: bool) -> Sect
     blocks: list[Block] = []
     for number, part in enumerate(language):
         if several:
-            blocks.append(Heading(part.label))
+            blocks.append(Heading(part.label, major=True))
         blocks.append(Notice(tuple(part.sentences)))
         rows = [{"name": name, "value": show(value)} for name, value in part.model.items()]
         if rows:
@@ -234,7 +239,7 @@ def _groups(part: LanguagePart) -> list[Block]:
         ("n", "decisions", "number"),
         ("answers", "answers that agents drew"),
     )
-    told = "A null control with a blank persona, and attributes swapped between people, tell the two apart."
+    told = "A null control with a blank persona, or with attributes swapped between people, shows how much of them is."
     return [
         Heading("Answers by group"),
         tabulate(columns, part.groups),

@@ -8,9 +8,10 @@ from itertools import pairwise
 import numpy as np
 
 from engine.decision import Integers
+from engine.reports.comparisons import merge_equal
 from engine.reports.contents import Figure
 from engine.reports.figures import Line, draw_distributions, draw_lines
-from engine.reports.language import STEREOTYPE, asks_model, model_note
+from engine.reports.language import STEREOTYPE, compares_people, model_note
 from engine.reports.reading import Result, StudyPart
 from engine.reports.study_section import describe_policy
 from engine.store import query
@@ -37,9 +38,9 @@ def caption_of(parts: Sequence[StudyPart], *, band: str) -> str:
     told = []
     for part in parts:
         s = "s" if len(part.counted) != 1 else ""
-        name = f"{part.label}: " if len(parts) > 1 else ""
-        told.append(f"{name}{part.n_agents:,} agents, {len(part.counted)} run{s}, seed{s} {part.seeds}")
-    return join(["; ".join(told) + ".", band, *model_notes(parts)])
+        told.append((part.label, f"{part.n_agents:,} agents, {len(part.counted)} run{s}, seed{s} {part.seeds}"))
+    who = merge_equal(told) if len(told) > 1 else told[0][1]
+    return join([f"{who}.", band, *model_notes(parts)])
 
 
 def caption_of_first(part: StudyPart, remark: str = "") -> str:
@@ -108,7 +109,7 @@ def _draw_measure(name: str, label: str, parts: Sequence[StudyPart]) -> Figure:
     caption = caption_of([part for part, _ in shown], band=band)
     help_text = f"{measure.help} " if measure else ""
     ends = ", ".join(f"{part.label} ends at {result.final.mean[0]:.4g}" for part, result in shown)
-    if any(result.stack.segment and asks_model(part) for part, result in shown):
+    if any(compares_people(part, [result.stack.segment]) for part, result in shown):
         caption = f"{caption} {STEREOTYPE}"
     return Figure(label, svg, help_text + caption, f"{label} over steps: {ends}.")
 

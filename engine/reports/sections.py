@@ -105,16 +105,12 @@ def _facts(part: StudyPart) -> Facts:
 
 def _what_differs(part: StudyPart, first: StudyPart) -> list[Block]:
     """Return what a further study of the same scenario has that the first one has not."""
-    rows = tabulate_differences(part.study, first.study)
-    told = f"Differs from “{first.label}” in"
-    blocks: list[Block] = [
-        tabulate(
-            (("key", told, "name"), ("value", part.label), ("first", first.label)),
-            rows,
-            empty=f"The same as “{first.label}” in everything but words and recording.",
-        )
-    ]
+    blocks: list[Block] = []
     mine, theirs = part.study, first.study
+    rows = tabulate_differences(mine, theirs)
+    if rows:
+        told = f"Differs from “{first.label}” in"
+        blocks.append(tabulate((("key", told, "name"), ("value", part.label), ("first", first.label)), rows))
     if mine.population != theirs.population:
         blocks += _people(part)
     if mine.layers != theirs.layers:
@@ -123,7 +119,7 @@ def _what_differs(part: StudyPart, first: StudyPart) -> list[Block]:
         blocks += _deciders(part)
     if mine.interventions != theirs.interventions:
         blocks += _interventions(part)
-    return blocks
+    return blocks or [say(f"The same as “{first.label}” in everything but words and recording.")]
 
 
 def _knobs(part: StudyPart) -> list[Block]:

@@ -206,9 +206,12 @@ def _describe_asking(chosen: DecisionSpec | None, own: Sequence[str], *, orders:
 
 
 def tabulate_differences(study: Study, first: Study) -> Rows:
-    """Return one row per key of the study file that differs between two studies: key, value in each."""
+    """Return one row per key of the study file that differs between two studies: key, value in each.
+
+    Interventions, which have a table of their own, and words and recording are left out.
+    """
     one, other = (flatten(study_tables(each)) for each in (study, first))
-    skipped = ("title", "question", "replicates", "record")
+    skipped = ("title", "question", "replicates", "record", "interventions")
     keys = [key for key in dict.fromkeys([*other, *one]) if one.get(key) != other.get(key)]
     return [
         {
