@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from itertools import islice
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from engine.errors import ModelError
 from engine.llm import LanguageModel
 from engine.policy.records import Situation, content_id, content_key
+
+CHUNK = 512
+"""Situations or texts asked in one call; each chunk is journalled before the next, so a crash loses no more."""
+
+Item = TypeVar("Item")
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield the items in lists of at most `size`, in order."""
+    remaining = iter(items)
+    while part := list(islice(remaining, size)):
+        yield part
 
 
 class Journal(Protocol):
@@ -101,8 +114,8 @@ class Asker:
             else:
                 found[key] = held
                 self.counts["cache_hits"] += 1
-        if fresh:
-            found |= self._score(step, decision, prefixes, fresh, options, scoring)
+        for part in batched(fresh.items(), CHUNK):
+            found |= self._score(step, decision, prefixes, dict(part), options, scoring)
         new = [found[key] for key in dict.fromkeys(keys) if key not in self.asked]
         for situation in new:
             self.asked[situation.key] = step
@@ -183,8 +196,7 @@ class Asker:
     ) -> list[str | None]:
         """Return one free text per request (journal key, suffix, seed); None where the text was unusable."""
         found = {key: self.journal.find(step, call, "text", key) for key, _, _ in requests}
-        missing = [request for request in requests if found[request[0]] is None]
-        if missing:
+        for missing in batched([request for request in requests if found[request[0]] is None], CHUNK):
             written = self.model.write(
                 prefix,
                 [suffix for _, suffix, _ in missing],

@@ -204,3 +204,30 @@ def test_labels_of_the_population_become_codes_of_the_state():
         world = build_world(toy_study(population=PopulationSpec(size=3, columns={"moved": ["yes", "yes", "no"]})))
     assert world.population["moved"].tolist() == [1, 1, 0]
     assert world.given == {"moved"}
+
+
+def test_a_crash_in_the_middle_of_a_long_question_loses_one_chunk(scripted, monkeypatch):
+    from engine.policy import asking
+    from engine.simulation import MemoryJournal
+
+    monkeypatch.setattr(asking, "CHUNK", 3)
+    columns = {"district": [f"d{i}" for i in range(10)]}
+    decisions = {"move": DecisionSpec(policy="language", persona_fields=("district",))}
+    study = toy_study(10, steps=1, population=PopulationSpec(size=10, columns=columns), decisions=decisions)
+    journal, score = MemoryJournal(), scripted.score
+
+    def dying(*arguments, **options):
+        if scripted.n_situations >= 6:
+            raise KeyboardInterrupt
+        return score(*arguments, **options)
+
+    with toy(step=lambda world: world.decide(MOVE, mood=0.5)):
+        whole = run_all(study, model=load_model(ModelSpec(file="scripted")))[-1]
+        monkeypatch.setattr(scripted, "score", dying)
+        with pytest.raises(KeyboardInterrupt):
+            run_all(study, model=scripted, journal=journal)
+        monkeypatch.setattr(scripted, "score", score)
+        last = run_all(study, model=scripted, journal=journal)[-1]
+    assert len(whole.situations) == len(last.situations) == 10
+    assert scripted.n_situations == 10, "what was journalled is not asked again"
+    assert last.digest == whole.digest
