@@ -22,6 +22,7 @@ from engine.errors import PopulationError, RunError
 from engine.network import Network
 from engine.policy import deciding
 from engine.policy.asking import Asker
+from engine.policy.calls import Call
 from engine.policy.records import DecisionBatch, Message, Situation, content_id, content_key
 from engine.policy.regression import Regression
 from engine.policy.turns import TurnsTaken
@@ -173,12 +174,12 @@ class World:
         turn: int | IntArray,
         texts: Mapping[str, IntArray] | None,
         columns: Mapping[str, Any],
-    ) -> deciding.Call:
+    ) -> Call:
         who = self.agents if agents is None else np.asarray(agents, np.int64)
         turns = np.broadcast_to(np.asarray(turn, np.int64), who.shape)
         values = {name: np.broadcast_to(np.asarray(value), who.shape) for name, value in columns.items()}
         ids = {name: np.broadcast_to(np.asarray(value, np.int64), who.shape) for name, value in (texts or {}).items()}
-        return deciding.Call(ask, who, turns, values, ids)
+        return Call(ask, who, turns, values, ids)
 
     def decide(
         self,

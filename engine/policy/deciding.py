@@ -1,104 +1,27 @@
-"""Decide and write for many agents at once: observe, lift, ask, draw.
-
-`Room` names what deciding needs of the world; the world itself fills it.
-"""
+"""Decide and write for many agents at once: observe, lift, ask, draw."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.decision import Decision, FloatArray, IntArray, Integers, Observation, Writing
+from engine.decision import Decision, FloatArray, IntArray, Integers, Writing
 from engine.draws import draw_uniform
 from engine.errors import DecisionError
-from engine.llm import LanguageModel
-from engine.policy.asking import Asker, Scoring
+from engine.policy.asking import Scoring
+from engine.policy.calls import Call, Room
 from engine.policy.lifting import draw_options, group_codes, object_codes
 from engine.policy.prompt import build_prefix, build_suffix, render_preamble
 from engine.policy.records import LANGUAGE, RULE, SCRIPTED, DecisionBatch, Situation, content_id, content_key
 from engine.policy.regression import Regression, build_regression, regression_weights
-from engine.population import Population, field_phrase
-from engine.population.columns import Column
-from engine.spec import DecisionSpec, RegressionSpec, Study
+from engine.population import field_phrase
+from engine.spec import RegressionSpec
 
 CHUNK = 1 << 16
-
-
-class Room(Protocol):
-    """What deciding needs of the world."""
-
-    study: Study
-    step: int
-    params: Any
-    persona: Population
-    population: dict[str, NDArray[Any]]
-    state_columns: dict[str, Column]
-    regressions: dict[str, Regression]
-    asker: Asker
-    dynamics_seed: int
-    population_seed: int
-
-    def text(self, text_id: int) -> str:
-        """Return a text by id."""
-
-    def announcements(self, agents: IntArray) -> IntArray:
-        """Return the text id of the last broadcast that reached each agent, -1 for none."""
-
-    def spec_of(self, ask: Decision | Writing) -> DecisionSpec:
-        """Return who decides."""
-
-
-class Rows(Mapping[str, NDArray[Any]]):
-    """Columns of some agents, cut out when they are read."""
-
-    def __init__(self, columns: Mapping[str, NDArray[Any]], agents: IntArray) -> None:
-        self._columns, self._agents = columns, agents
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        return self._columns[name][self._agents]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
-
-    def __len__(self) -> int:
-        return len(self._columns)
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of `decide` or `write` for agents who share a policy."""
-
-    ask: Decision | Writing
-    agents: IntArray
-    turn: IntArray
-    columns: Mapping[str, NDArray[Any]]
-    texts: Mapping[str, IntArray]
-
-    def part(self, mask: NDArray[np.bool_]) -> Call:
-        """Return the call for some of its agents."""
-        return Call(
-            self.ask,
-            self.agents[mask],
-            self.turn[mask],
-            {name: values[mask] for name, values in self.columns.items()},
-            {name: values[mask] for name, values in self.texts.items()},
-        )
-
-    def observation(self, room: Room) -> Observation:
-        """Return what the agents see."""
-        return Observation(
-            decision=self.ask,
-            step=room.step,
-            agents=self.agents,
-            params=room.params,
-            columns=self.columns,
-            persona=Rows(room.population, self.agents),
-            texts={name: [room.text(int(i)) for i in ids] for name, ids in self.texts.items()},
-        )
 
 
 def assign_policies(room: Room, ask: Decision | Writing, agents: IntArray) -> NDArray[np.int8]:
@@ -177,10 +100,11 @@ def _by_rule(room: Room, call: Call, u: FloatArray) -> tuple[IntArray, NDArray[n
 
 def _regression_of(room: Room, ask: Decision, spec: RegressionSpec) -> Regression:
     """Return a decision's regression, built at its first use in a run."""
-    if ask.name not in room.regressions:
+    held: Regression | None = room.regressions.get(ask.name)
+    if held is None:
         columns = {**room.persona.columns, **room.state_columns}
-        room.regressions[ask.name] = build_regression(spec, ask, columns, room.dynamics_seed)
-    return room.regressions[ask.name]
+        held = room.regressions[ask.name] = build_regression(spec, ask, columns, room.dynamics_seed)
+    return held
 
 
 def check_weights(name: str, step: int, agents: IntArray, weights: NDArray[Any]) -> None:
@@ -355,6 +279,3 @@ def _by_model(room: Room, call: Call, number: int, variants: int | None) -> list
     )
     by_key = dict(zip(requests, written, strict=True))
     return [(by_key[key], content_id(keys[group])) for key, group in zip(row_keys, lifted.group.tolist(), strict=True)]
-
-
-__all__ = ["Call", "LanguageModel", "Lifted", "Room", "assign_policies", "decide", "lift", "write_texts"]

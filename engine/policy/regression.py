@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,10 @@ from scipy.special import ndtri
 from engine.decision import Decision, FloatArray, IntArray
 from engine.draws import draw_uniform, stream_rng
 from engine.errors import DecisionError
+from engine.policy.calls import Call, Room
 from engine.population.columns import Column
 from engine.regressions import Factor, Term, TermReader, coefficient_values, draw_values, visible_columns
 from engine.spec import RegressionSpec
-
-if TYPE_CHECKING:
-    from engine.policy.deciding import Call, Room
 
 CHUNK = 1 << 15
 SMALLEST = 2.0**-54  # stands for a uniform draw of 0, whose normal quantile does not exist
