@@ -1,9 +1,9 @@
 """Routes beside the pages: the picture's layout, its frames over a WebSocket, and reports in a sandbox.
 
-Frames are binary: step (int32), sequence number (uint32), mode (uint32, 0 live, 1 replay), then one byte per drawn
-agent. At most three frames are unacknowledged; the page draws only the newest one. The page sends small JSON texts:
-`{"ack": 1}`, `{"column": NAME}`, `{"play": bool}`, `{"seek": STEP}`, `{"rate": STEPS_PER_S}`, `{"every": K}`,
-`{"follow": true}`.
+Frames are binary: step (int32), sequence number (uint32), mode (uint32: bit 0 for replay, bit 1 where cells follow),
+then one byte per drawn agent, and where agents live on a grid their cells, x then y, int16 each. At most three frames
+are unacknowledged; the page draws only the newest one. The page sends small JSON texts: `{"ack": 1}`, `{"column":
+NAME}`, `{"play": bool}`, `{"seek": STEP}`, `{"rate": STEPS_PER_S}`, `{"every": K}`, `{"follow": true}`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.frames import Layout, Recordings, load_layout, load_meta
+from app.frames import Layout, Recordings, cells, grid_columns, load_layout, load_meta, read_frame
 from engine.runs import open_workspace, read_info
 from engine.runs.live import LiveReader
 
@@ -110,6 +110,8 @@ class Player:
         self.layout = layout
         self.recordings = recordings
         self.columns = {column["name"]: column for column in load_meta(folder)["columns"]}
+        self.grid = grid_columns(list(self.columns.values()))
+        self.loading: asyncio.Task[Any] | None = None
         wanted = socket.query_params.get("column", "")
         self.column = wanted if wanted in self.columns else next(iter(self.columns), "")
         self.credit = asyncio.Semaphore(MAX_UNACKNOWLEDGED)
@@ -137,6 +139,8 @@ class Player:
         finally:
             for task in tasks:
                 task.cancel()
+            if self.loading is not None:
+                await asyncio.gather(self.loading, return_exceptions=True)
             await asyncio.gather(*tasks, return_exceptions=True)
             self.reader.close()
 
@@ -194,7 +198,7 @@ class Player:
             if found is not None and (*found[:2], self.column) != self.shown:
                 await self.credit.acquire()
                 step, sequence, codes = found
-                mode = 0 if self.follow else 1
+                mode = (0 if self.follow else 1) | (2 if len(codes) > len(self.layout.ids) else 0)
                 await self.socket.send_bytes(struct.pack("<iII", step, sequence % 2**32, mode) + codes)
                 self.shown = (step, sequence, self.column)
             due = max(due + pause, clock())
@@ -207,16 +211,27 @@ class Player:
         step, sequence, columns = found
         if step % self.every and self.shown and self.info.status == "running":
             return None
-        return step, sequence, columns[self.column].tobytes()
+        places = b""
+        if self.grid and all(column["name"] in columns for column in self.grid):
+            places = b"".join(cells(columns[c["name"]], tuple(c["shown"])).tobytes() for c in self.grid)
+        return step, sequence, columns[self.column].tobytes() + places
 
     async def _replayed(self, passed_s: float) -> tuple[int, int, bytes] | None:
         if self.column not in self.columns or self.info.step < 0:
             return None
-        column = self.columns[self.column]
-        recording = await to_thread.run_sync(
-            self.recordings.get, self.folder, column, self.layout.ids, self._committed()
-        )
-        if not len(recording.steps):
+        needed = [self.columns[self.column], *(self.grid or ())]
+        recordings = [self.recordings.held(self.folder, column["name"], self._committed()) for column in needed]
+        if None in recordings:
+            if self.loading is None or self.loading.done():
+                self.loading = asyncio.create_task(to_thread.run_sync(self._load, needed, self._committed()))
+            if not self.playing and len(needed) == 1:
+                alone = await self._one_step(needed[0])
+                if alone is not None:
+                    return alone
+            await self.loading
+            recordings = [self.recordings.held(self.folder, column["name"], self._committed()) for column in needed]
+        recording = recordings[0]
+        if recording is None or not len(recording.steps):
             return None
         self.span = recording.span
         if self.playing:
@@ -227,7 +242,20 @@ class Player:
         if self.playing and self.every > 1:
             wanted -= wanted % self.every
         row = recording.row(wanted)
-        return int(recording.steps[row]), row, recording.codes[row].tobytes()
+        places = b"".join(cells(r.codes[row], r.span).tobytes() for r in recordings[1:] if r is not None and r.span)
+        return int(recording.steps[row]), int(recording.steps[row]), recording.codes[row].tobytes() + places
+
+    def _load(self, columns: list[dict[str, Any]], committed: int) -> None:
+        for column in columns:
+            self.recordings.get(self.folder, column, self.layout.ids, committed)
+
+    async def _one_step(self, column: dict[str, Any]) -> tuple[int, int, bytes] | None:
+        """Return one step at rest, read by itself while the whole recording is still on its way."""
+        step = min(int(self.position), int(self.info.step))
+        if self.shown and self.shown[0] == step and self.shown[2] == self.column:
+            return step, step, b""
+        codes = await to_thread.run_sync(read_frame, self.folder, column, self.layout.ids, step)
+        return None if codes is None else (step, step, codes.tobytes())
 
     def _range(self) -> dict[str, float] | None:
         """Return what the ends of the colour scale stand for, None for categories."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,12 @@ PLOT_OPTIONS: dict[str, Any] = {
     "modeBarButtonsToRemove": ["sendDataToCloud", "sendChartToCloud", "lasso2d", "select2d", "autoScale2d"],
     "toImageButtonOptions": {"format": "svg", "filename": "microcosm"},
 }
+
+
+def plot_options(name: str, kind: str = "svg") -> dict[str, Any]:
+    """Return plotly's options with the file that its own camera button writes: svg or png, under a chart's name."""
+    picture = {"format": kind, "filename": name, **({"scale": 2} if kind == "png" else {})}
+    return {**PLOT_OPTIONS, "toImageButtonOptions": picture, "displayModeBar": True}
 
 
 def colour(index: int) -> str:
@@ -44,6 +51,7 @@ def _base(dark: bool, height: int) -> go.Figure:
         hovermode="x unified",
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "font": {"size": 12}},
         colorway=list(CATEGORICAL),
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#8A979C", "activecolor": ink},
     )
     figure.update_xaxes(gridcolor=grid, zeroline=False, automargin=True, showline=True, linecolor=grid)
     figure.update_yaxes(gridcolor=grid, zeroline=False, automargin=True)
@@ -123,6 +131,56 @@ def plot_band(
         line={"color": CATEGORICAL[0], "width": 2.5},
         name=_plain(f"mean of {name}"),
     )
+    figure.update_xaxes(title=_plain(unit))
+    return figure
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A mean over runs by step, with its band; NaN ends where there is none."""
+
+    name: str
+    steps: NDArray[np.int64]
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def plot_curves(
+    curves: Sequence[Curve],
+    *,
+    unit: str,
+    dark: bool,
+    height: int = 340,
+    zero: bool = False,
+    marks: Sequence[tuple[int, str]] = (),
+) -> go.Figure:
+    """Plot means over runs with their bands.
+
+    Args:
+        curves: One per group of runs; colours and dashes tell them apart.
+        unit: What a step stands for.
+        dark: Whether the page is dark.
+        height: Height in pixels.
+        zero: Whether to draw the line of no difference.
+        marks: Steps with a marker and its words.
+    """
+    figure = _base(dark, height)
+    for index, curve in enumerate(curves):
+        x = curve.steps.tolist()
+        edge = {"mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip", "x": x}
+        if np.isfinite(curve.low).any():
+            figure.add_scatter(y=curve.low, **edge)
+            figure.add_scatter(y=curve.high, fill="tonexty", fillcolor=_tint(colour(index), 0.2), **edge)
+        line = {"color": colour(index), "width": 2.5, "dash": DASHES[index % len(DASHES)]}
+        figure.add_scatter(x=x, y=curve.mean, mode="lines", line=line, name=_plain(curve.name))
+    if zero:
+        figure.add_hline(y=0, line={"color": "#8A979C", "width": 1})
+    for step, words in marks:
+        figure.add_vline(
+            x=step, line={"color": "#8A979C", "dash": "dot", "width": 1}, annotation_text=_plain(words[:24])
+        )
+    figure.update_layout(showlegend=True)
     figure.update_xaxes(title=_plain(unit))
     return figure
 

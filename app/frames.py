@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from engine.runs.live import read_layout, read_meta
 from engine.store.schema import quoted
 
 MAX_FRAME_BYTES = 64_000_000
-KEPT_RECORDINGS = 8
+KEPT_RECORDINGS = 12
 CROWDED = 120
 
 
@@ -88,6 +89,7 @@ def _column(entry: dict[str, Any], declared: Column | None) -> dict[str, Any]:
         "low": declared.low if declared else None,
         "high": declared.high if declared else None,
         "shown": list(entry["range"]),
+        "unit": entry.get("unit", ""),
         "help": entry.get("help", ""),
     }
 
@@ -117,6 +119,11 @@ class Recordings:
     def __init__(self) -> None:
         self._held: OrderedDict[tuple[str, str, int], Recording] = OrderedDict()
         self._lock = threading.Lock()
+
+    def held(self, folder: Path, name: str, committed: int) -> Recording | None:
+        """Return a recording that is in memory already, or None."""
+        with self._lock:
+            return self._held.get((str(folder), name, committed))
 
     def get(self, folder: Path, column: dict[str, Any], ids: NDArray[np.int64], committed: int) -> Recording:
         """Return the recording up to a committed step; reads the store once per (run, column, step)."""
@@ -162,6 +169,39 @@ def read_recording(folder: Path, column: dict[str, Any], ids: NDArray[np.int64])
             out[row] = frame
             row += 1
     return Recording(steps[kept].astype(np.int64), out, span)
+
+
+def read_frame(folder: Path, column: dict[str, Any], ids: NDArray[np.int64], step: int) -> NDArray[np.uint8] | None:
+    """Read one column of the drawn agents at one step, without the rest of the recording.
+
+    Returns:
+        One byte per drawn agent, or None where the column's range is open or nothing is recorded.
+    """
+    span = None
+    if not column["labels"]:
+        if column["low"] is None or column["high"] is None:
+            return None
+        span = (float(column["low"]), float(column["high"]))
+    sql = f"select agent_id, {quoted(column['name'])} as value from states_at(?) where agent_id <= ?"
+    try:
+        states = read_query(folder, sql, [step, int(ids.max(initial=0))])
+    except RunError:
+        return None
+    codes = np.zeros(int(ids.max(initial=0)) + 1, np.uint8)
+    codes[states["agent_id"].to_numpy()] = encode(states["value"], span)
+    return codes[ids]
+
+
+def grid_columns(columns: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return the columns that hold each agent's cell, `x` and `y` in cells; None where agents live on no grid."""
+    found = {column["name"]: column for column in columns if column.get("unit") == "cells"}
+    return (found["x"], found["y"]) if {"x", "y"} <= found.keys() else None
+
+
+def cells(codes: NDArray[np.uint8], span: tuple[float, float]) -> NDArray[np.int16]:
+    """Return the cells that bytes over a span stand for; exact while the span has at most 255 cells."""
+    low, high = span
+    return np.rint(low + codes.astype(np.float64) * (high - low) / 255).astype("<i2")
 
 
 def _states(folder: Path, column: str, ids: NDArray[np.int64]) -> pl.DataFrame | None:

@@ -11,6 +11,12 @@ PAGES = (
     ("views/compose.py", "Compose", ":material/tune:", "Question, people, network, who decides, interventions, plan."),
     ("views/live.py", "Live", ":material/hub:", "Watch a run: network, measures, messages, and one agent's reasons."),
     ("views/explore.py", "Explore", ":material/monitoring:", "Charts and tables of what was recorded, and downloads."),
+    (
+        "views/compare.py",
+        "Compare",
+        ":material/difference:",
+        "Groups of runs, and what one arm changes against another.",
+    ),
     ("views/report.py", "Report", ":material/description:", "A report that others can check and rerun."),
 )
 

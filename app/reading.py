@@ -1,7 +1,9 @@
-"""Read tables of a run at any moment without waiting for its measures, of which a long run has millions."""
+"""Light reads: tables of a run without its measures, of which a long run has millions, and the list of all runs."""
 
 from __future__ import annotations
 
+import json
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +13,9 @@ import duckdb
 import polars as pl
 
 from engine import store
-from engine.errors import RunError
-from engine.store.catalog import Catalog
+from engine.errors import MicrocosmError, RunError
+from engine.runs import RunInfo, Workspace, read_info
+from engine.store.catalog import CATALOG_NAME, Catalog
 from engine.store.database import connect, fill, has_database
 
 ATTEMPTS = 3
@@ -51,3 +54,44 @@ def read_query(folder: Path, sql: str, parameters: Sequence[Any] = ()) -> pl.Dat
                 raise RunError(f"{folder} cannot be read: {str(error).splitlines()[0]}") from error
             time.sleep(0.05)
     raise AssertionError("unreachable")
+
+
+_MARKS: dict[Path, tuple[tuple[int, ...], RunInfo]] = {}
+_MARKS_LOCK = threading.Lock()
+SETTLED = frozenset({"done", "cancelled", "failed", "paused", "interrupted"})
+
+
+def all_runs(workspace: Workspace) -> list[RunInfo]:
+    """Return the workspace's runs, newest first; only those whose catalog changed since the last look are read again.
+
+    A folder that cannot be read as a run is left out.
+    """
+    found = []
+    for folder in workspace.runs.iterdir() if workspace.runs.is_dir() else ():
+        mark = _mark(folder / CATALOG_NAME)
+        if mark is None:
+            continue
+        with _MARKS_LOCK:
+            held = _MARKS.get(folder)
+        if held is None or held[0] != mark or held[1].status not in SETTLED:
+            try:
+                held = (mark, read_info(folder))
+            except (MicrocosmError, json.JSONDecodeError, KeyError):
+                continue
+            with _MARKS_LOCK:
+                _MARKS[folder] = held
+        found.append(held[1])
+    return sorted(found, key=lambda info: (info.created_at, info.run_id), reverse=True)
+
+
+def _mark(catalog: Path) -> tuple[int, ...] | None:
+    """Return what tells one state of a catalog from another: times and sizes of its two files; None without any."""
+    try:
+        own = catalog.stat()
+    except OSError:
+        return None
+    try:
+        log = catalog.with_name(catalog.name + "-wal").stat()
+    except FileNotFoundError:  # the log goes away with the last connection
+        return own.st_mtime_ns, own.st_size
+    return own.st_mtime_ns, own.st_size, log.st_mtime_ns, log.st_size

@@ -51,6 +51,15 @@ class View {
   configure(data, setTriggerValue) {
     this.data = data;
     this.pick = (agent) => setTriggerValue("picked", { agent, step: this.step() });
+    this.keep = () => setTriggerValue("kept", { step: this.step() });
+    if (data.goto && data.goto.token !== this.gone) {
+      this.gone = data.goto.token;
+      this.goTo(data.goto.step);
+    }
+    if (this.plane === undefined) this.plane = data.grid ? "grid" : "network";
+    this.find(".as").style.display = data.grid ? "" : "none";
+    this.find(".plane").value = this.plane;
+    this.showMarks();
     this.stage.style.height = data.height + "px";
     const style = getComputedStyle(this.root.host ?? this.root);
     this.find(".view").style.colorScheme = isDark(style.getPropertyValue("--st-background-color")) ? "dark" : "light";
@@ -101,6 +110,7 @@ class View {
     this.ids = take(Uint32Array, n);
     this.ties = take(Uint32Array, 2 * m);
     this.n = n;
+    this.home = [this.x, this.y];
   }
 
   connect(attempt) {
@@ -113,6 +123,8 @@ class View {
       this.opened = true;
       this.say({ rate: Number(this.find(".rate").value), every: Number(this.find(".every").value) });
       this.find(".note").textContent = this.data.note || "";
+      if (this.wanted !== undefined) this.say({ seek: this.wanted });
+      this.wanted = undefined;
     };
     socket.onclose = () => {
       if (this.closed || socket !== this.socket) return;
@@ -148,6 +160,7 @@ class View {
     requestAnimationFrame(() => {
       this.waiting = false;
       if (this.closed) return;
+      this.settle();
       this.drawNodes();
       this.frames += 1;
       this.stage.dataset.frames = this.frames;
@@ -155,6 +168,64 @@ class View {
       if (this.frames === 1) this.stage.dataset.firstPaintMs = Math.round(performance.now() - this.born);
       this.showTransport();
     });
+  }
+
+  // On a grid the cells come with each frame: agents move, and each is a square as wide as a cell.
+  settle() {
+    const n = this.n;
+    const has = this.frame && this.frame.byteLength >= HEAD + 5 * n && (new DataView(this.frame).getUint32(8, true) & 2) > 0;
+    const grid = has && this.plane === "grid";
+    if (!grid) {
+      if (this.onGrid) {
+        this.onGrid = false;
+        [this.x, this.y] = this.home;
+        this.redraw();
+      }
+      return;
+    }
+    const view = new DataView(this.frame, HEAD + n);
+    const [x, y] = [new Float32Array(n), new Float32Array(n)];
+    let most = this.most || 1;
+    for (let i = 0; i < n; i++) {
+      x[i] = view.getInt16(2 * i, true);
+      y[i] = view.getInt16(2 * (n + i), true);
+      most = Math.max(most, x[i] + 1, y[i] + 1);
+    }
+    for (let i = 0; i < n; i++) {
+      x[i] = (2 * x[i] + 1) / most - 1;
+      y[i] = 1 - (2 * y[i] + 1) / most;
+    }
+    const fresh = !this.onGrid || most !== this.most;
+    [this.x, this.y, this.most, this.onGrid, this.at] = [x, y, most, true, null];
+    if (fresh) this.redraw();
+    else if (this.data.selected !== null) this.drawMark();
+  }
+
+  goTo(step) {
+    if (this.socket && this.socket.readyState === WebSocket.OPEN) this.say({ seek: step });
+    else this.wanted = step;
+  }
+
+  showMarks() {
+    const box = this.find(".marks");
+    const most = Number(this.find(".seek").max) || 1;
+    const key = most + JSON.stringify(this.data.marks || []);
+    if (key === this.marked) return;
+    this.marked = key;
+    box.replaceChildren(
+      ...(this.data.marks || [])
+        .filter((mark) => mark.step <= most)
+        .map((mark) => {
+          const button = document.createElement("button");
+          button.type = "button";
+          button.className = mark.kind;
+          button.style.left = `${(100 * mark.step) / most}%`;
+          button.title = `${this.data.unit} ${mark.step}: ${mark.text}`;
+          button.setAttribute("aria-label", button.title);
+          button.onclick = () => this.goTo(mark.step);
+          return button;
+        }),
+    );
   }
 
   step() {
@@ -169,6 +240,7 @@ class View {
     const ended = ["done", "cancelled", "failed", "interrupted"].includes(status);
     seek.max = String(Math.max(1, ended ? step : Math.max(step, shown)));
     if (!this.seeking) seek.value = String(shown);
+    this.showMarks();
     this.find(".where").textContent = `${this.data.unit} ${shown} of ${ended ? step : steps}`;
     const play = this.find(".play");
     play.classList.toggle("moving", playing);
@@ -182,6 +254,12 @@ class View {
   wireBar() {
     const seek = this.find(".seek");
     this.find(".play").onclick = () => this.say({ play: !this.told.playing });
+    this.find(".keep").onclick = () => this.keep();
+    this.find(".plane").onchange = (event) => {
+      this.plane = event.target.value;
+      this.settle();
+      this.redraw();
+    };
     this.find(".follow").onclick = () => this.say({ follow: true });
     seek.oninput = () => {
       this.seeking = true;
@@ -311,6 +389,7 @@ class View {
   }
 
   radius() {
+    if (this.onGrid) return Math.max((this.span() / this.most) * this.scale, 1);
     const room = (this.span() * 2) / Math.sqrt(Math.max(this.n, 1));
     return Math.min(Math.max(room * 0.22, 1.1), 11) * Math.min(Math.max(Math.sqrt(this.scale), 0.8), 4);
   }
@@ -338,7 +417,7 @@ class View {
     const pen = this.layers[0].getContext("2d");
     pen.clearRect(0, 0, this.width, this.height);
     const count = this.ties.length / 2;
-    if (!count) return;
+    if (!count || this.onGrid) return;
     pen.strokeStyle = this.ink;
     pen.globalAlpha = Math.min(0.3, Math.max(0.045, 60 / Math.sqrt(count) / 14));
     pen.lineWidth = count > 5000 ? 0.6 : 1;
@@ -366,7 +445,8 @@ class View {
     this.covers = [];
     for (let y = -reach; y <= reach; y++) {
       for (let x = -reach; x <= reach; x++) {
-        const cover = Math.min(Math.max(r + 0.5 - Math.hypot(x, y), 0), 1);
+        const far = this.onGrid ? Math.max(Math.abs(x), Math.abs(y)) + 0.5 : Math.hypot(x, y);
+        const cover = Math.min(Math.max(r + 0.5 - far, 0), 1);
         if (cover <= 0.02) continue;
         this.offsets.push(y * w + x);
         this.covers.push(Math.round(cover * 255));
@@ -416,7 +496,7 @@ class View {
     pen.lineWidth = 1.2;
     pen.globalAlpha = 0.8;
     pen.beginPath();
-    for (let i = 0; i < this.ties.length; i += 2) {
+    for (let i = 0; i < this.ties.length && !this.onGrid; i += 2) {
       if (this.ties[i] !== chosen && this.ties[i + 1] !== chosen) continue;
       pen.moveTo(this.px(this.ties[i]), this.py(this.ties[i]));
       pen.lineTo(this.px(this.ties[i + 1]), this.py(this.ties[i + 1]));

@@ -32,6 +32,9 @@ def network_view(
     height: int,
     on_pick: Callable[[], None],
     key: str,
+    grid: bool = False,
+    marks: Sequence[dict[str, Any]] = (),
+    goto: dict[str, Any] | None = None,
 ) -> Any:
     """Mount the picture of one run.
 
@@ -45,7 +48,10 @@ def network_view(
         rate: Steps a second of the replay at first.
         height: Height of the canvas in pixels.
         on_pick: Called when an agent is clicked; the result's `picked` holds {agent, step}.
-        key: Widget key.
+        key: Widget key; the result's `kept` holds {step} of a step that was bookmarked.
+        grid: Whether the agents live in cells, so that they can be shown there.
+        marks: Marks on the timeline: step, text, and kind (event or bookmark).
+        goto: Step to show, with a token that is new each time one asks.
     """
     shown = {
         "run": run_id,
@@ -56,7 +62,10 @@ def network_view(
         "unit": unit,
         "rate": rate,
         "height": height,
+        "grid": grid,
+        "marks": list(marks),
+        "goto": goto,
         "palette": list(CATEGORICAL),
         "ramp": [list(colour) for colour in RAMP],
     }
-    return _COMPONENT(data=shown, key=key, on_picked_change=on_pick)
+    return _COMPONENT(data=shown, key=key, on_picked_change=on_pick, on_kept_change=on_pick)

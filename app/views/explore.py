@@ -14,25 +14,28 @@ import streamlit as st
 
 from app import session
 from app.actions import ask, ordered_measures, study_of, wide_measures
-from app.figures import PLOT_OPTIONS, plot_band, plot_measures, plot_shares, plot_spread
+from app.charts import show_chart
+from app.figures import plot_band, plot_measures, plot_shares, plot_spread
 from app.forms import safe, title_of
 from app.inspector import action_text
 from app.notices import RUNS_NOTICE, show_language_notice
+from app.reading import all_runs
+from app.sql_view import show_sql_box
 from engine.contract import ScenarioInfo
 from engine.errors import MicrocosmError
 from engine.loading import scenario_info
 from engine.population.columns import Column
-from engine.runs import RunInfo, export_run, list_runs, read_info
-from engine.store.schema import quoted
+from engine.runs import RunInfo, export_run, read_info
+from engine.store.schema import literal, quoted
 
 MAX_RUNS = 12
 MAX_ROWS = 5000
-VIEWS = ("Measures", "States", "Decisions", "Messages", "Events", "People", "Downloads")
+VIEWS = ("Measures", "States", "Decisions", "Messages", "Events", "People", "SQL", "Downloads")
 
 
 def show() -> None:
     """Draw the page."""
-    runs = {info.run_id: info for info in list_runs(session.workspace())[:200]}
+    runs = {info.run_id: info for info in all_runs(session.workspace())[:200]}
     folder = session.current_run()
     if not runs:
         st.subheader("Explore")
@@ -52,6 +55,7 @@ def show() -> None:
             "Show", VIEWS, default="Measures", key="explore_view", label_visibility="collapsed", required=True
         )
         st.page_link("views/live.py", label="Watch it", icon=":material/hub:", query_params={"run": info.run_id})
+        st.page_link("views/compare.py", label="Compare", icon=":material/difference:")
         st.page_link("views/report.py", label="Next: Report", icon=":material/description:")
     if _asks_model(info):
         show_language_notice(study_of(str(info.folder)).model.file)
@@ -91,6 +95,8 @@ def _draw(view: str, runs: list[RunInfo], info: RunInfo, scenario: ScenarioInfo)
         _decisions(info, scenario)
     elif view == "Downloads":
         _downloads(info)
+    elif view == "SQL":
+        show_sql_box(info)
     else:
         _table(view, info)
 
@@ -124,19 +130,24 @@ def _measures(runs: list[RunInfo], scenario: ScenarioInfo) -> None:
             if name in frame.columns
         }
         figure = plot_measures(series, unit=scenario.unit, dark=dark, event_steps=_interventions(runs[0]))
-    st.plotly_chart(figure, key="measures_chart", config=PLOT_OPTIONS, alt=f"{', '.join(shown)} by {scenario.unit}")
+    table = pl.concat(
+        [frame.with_columns(pl.lit(run).alias("run")) for run, frame in frames.items()], how="diagonal_relaxed"
+    ).select("run", "step", *names)
+    wanted = ", ".join(literal(name) for name in shown)
+    show_chart(
+        figure,
+        key="measures_chart",
+        name="measures",
+        alt=f"{', '.join(shown)} by {scenario.unit}",
+        frame=table,
+        sql=f"select step, measure, value from measures\nwhere segment = '' and measure in ({wanted})\norder by step",
+    )
     single = "One run is one draw: add replicates in the plan to see how much they differ."
     st.caption(safe(RUNS_NOTICE if len(runs) > 1 else single))
     with st.expander("What they mean", icon=":material/menu_book:"):
         for measure in scenario.measures:
             if measure.name in shown:
                 st.text(f"{measure.name}: {measure.help} Source: {measure.source}.")
-    table = pl.concat(
-        [frame.with_columns(pl.lit(run).alias("run")) for run, frame in frames.items()], how="diagonal_relaxed"
-    ).select("run", "step", *names)
-    with st.expander("The numbers", icon=":material/table:"):
-        st.dataframe(table.head(MAX_ROWS), hide_index=True, height=260, alt="Measures by step")
-        st.download_button("CSV", table.write_csv(), "measures.csv", "text/csv", key="csv_measures", on_click="ignore")
 
 
 def _interventions(info: RunInfo) -> list[tuple[int, str]]:
@@ -170,11 +181,23 @@ def _states(info: RunInfo, scenario: ScenarioInfo) -> None:
         figure = plot_shares(frame, labels=labels, unit=scenario.unit, dark=dark)
     else:
         figure = plot_spread(frame, name=title_of(str(name)), unit=scenario.unit, dark=dark)
-    st.plotly_chart(figure, key="states_chart", config=PLOT_OPTIONS, alt=f"{name} of all agents by {scenario.unit}")
+    show_chart(
+        figure,
+        key="states_chart",
+        name=str(name),
+        alt=f"{name} of all agents by {scenario.unit}",
+        frame=frame,
+        sql=distribution_sql(str(name), column),
+    )
     st.caption("Over the agents that are present at each recorded step.")
-    with st.expander("The numbers", icon=":material/table:"):
-        st.dataframe(frame.head(MAX_ROWS), hide_index=True, height=260, alt="Distribution of a state by step")
-        st.download_button("CSV", frame.write_csv(), f"{name}.csv", "text/csv", key="csv_states", on_click="ignore")
+
+
+def distribution_sql(name: str, column: Column) -> str:
+    """Return a query for the distribution of a column at one step, in words that one can change."""
+    where = "from states_at(10)  -- the step; all steps one after another make the chart\n"
+    if column.labels or column.kind == "boolean":
+        return f"select {quoted(name)} as code, count(*) as n\n{where}group by all order by all"
+    return f"select quantile_cont({quoted(name)}, [0.05, 0.25, 0.5, 0.75, 0.95])\n{where}"
 
 
 def state_frame(info: RunInfo, name: str, column: Column) -> pl.DataFrame:

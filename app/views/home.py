@@ -14,10 +14,11 @@ from app import session
 from app.actions import start_runs
 from app.drafts import Draft
 from app.forms import safe
+from app.reading import all_runs
 from engine import registry
 from engine.errors import MicrocosmError
 from engine.loading import default_study, load_study, preset_names, scenario_info
-from engine.runs import RunInfo, list_runs
+from engine.runs import RunInfo
 
 ACTIVE = ("queued", "running", "paused", "waiting")
 CARDS_PER_ROW = 4
@@ -57,7 +58,7 @@ def scenario_names() -> list[str]:
 
 def show_last_run() -> None:
     """Draw the way back to the newest run."""
-    runs = list_runs(session.workspace())
+    runs = all_runs(session.workspace())
     if runs:
         label = f"Back to: {safe(runs[0].title or runs[0].scenario)[:60]}"
         st.page_link("views/live.py", label=label, icon=":material/history:", query_params={"run": runs[0].run_id})
@@ -130,12 +131,12 @@ def open_study(source: str) -> None:
 
 def show_runs() -> None:
     """Draw the table of recent runs; it ticks while one of them goes on."""
-    active = any(info.status in ACTIVE for info in list_runs(session.workspace())[:SHOWN_RUNS])
+    active = any(info.status in ACTIVE for info in all_runs(session.workspace())[:SHOWN_RUNS])
     st.fragment(_runs_table, run_every=1.5 if active else None)()
 
 
 def _runs_table() -> None:
-    runs = list_runs(session.workspace())[:SHOWN_RUNS]
+    runs = all_runs(session.workspace())[:SHOWN_RUNS]
     if not runs:
         st.caption("No runs yet. Press Play on a template above, and something moves within seconds.")
         return

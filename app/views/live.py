@@ -12,13 +12,15 @@ from app.components.network_view import network_view
 from app.composer.plan import duration
 from app.figures import ticking_lines
 from app.forms import safe, title_of
-from app.frames import load_meta
+from app.frames import grid_columns, load_meta
 from app.inspector import agent_names, show_agent
 from app.notices import show_language_notice
+from app.reading import all_runs
+from app.timeline import event_marks, keep_step, marks_of, show_bookmarks, show_monitors, show_rule
 from app.verbs import show_fork, show_inject
 from engine.contract import ScenarioInfo
 from engine.loading import scenario_info
-from engine.runs import RunInfo, cancel_run, list_runs, pause_run, read_info, resume_run
+from engine.runs import RunInfo, cancel_run, pause_run, read_info, resume_run
 
 ACTIVE = frozenset({"queued", "running", "paused", "waiting"})
 COLOURS = {"running": "green", "done": "blue", "failed": "red", "paused": "orange", "waiting": "orange"}
@@ -26,6 +28,7 @@ TICK_S = 0.8
 SHOWN_MESSAGES = 40
 PICTURE_HEIGHT = 528
 SIDE_HEIGHT = 580
+MONITOR_HEIGHT = 90
 CHART_POINTS = 400
 RATES = (1, 2, 5, 10, 20, 50)
 
@@ -75,12 +78,13 @@ def run_bar(run_id: str, was_active: bool) -> None:
     show_attempt()
     if info.status == "failed":
         st.error(safe(info.message or "The run failed."))
-    if was_active != (info.status in ACTIVE):
+    interventions = len(event_marks(info)) if was_active else session.recall("marks_drawn", 0)
+    if was_active != (info.status in ACTIVE) or interventions > session.recall("marks_drawn", 0):
         st.rerun(scope="app")
 
 
 def _choose_run(info: RunInfo) -> None:
-    runs = {run.run_id: run for run in [info, *list_runs(session.workspace())[:40]]}
+    runs = {run.run_id: run for run in [info, *all_runs(session.workspace())[:40]]}
 
     def words(run_id: str) -> str:
         run = runs[run_id]
@@ -135,6 +139,10 @@ def _picture(info: RunInfo, scenario: ScenarioInfo) -> None:
     columns = meta["columns"] or declared_columns(scenario)
     names = [column["name"] for column in columns]
     agent = session.address("agent")
+    marks = marks_of(info)
+    session.remember("marks_drawn", sum(mark["kind"] == "event" for mark in marks))
+    wanted = session.recall("goto")
+    session.remember("goto", None)
     result = network_view(
         info.run_id,
         columns=columns,
@@ -146,7 +154,14 @@ def _picture(info: RunInfo, scenario: ScenarioInfo) -> None:
         height=PICTURE_HEIGHT,
         on_pick=lambda: None,
         key=f"picture_{info.run_id}",
+        grid=grid_columns(columns) is not None,
+        marks=marks,
+        goto=wanted,
     )
+    kept = getattr(result, "kept", None)
+    if kept:
+        keep_step(info, int(kept["step"]))
+        st.rerun()
     picked = getattr(result, "picked", None)
     if picked:
         session.set_address(agent=int(picked["agent"]), step=int(picked["step"]))
@@ -169,6 +184,7 @@ def declared_columns(scenario: ScenarioInfo) -> list[dict[str, Any]]:
             "low": column.low,
             "high": column.high,
             "shown": [column.low, column.high],
+            "unit": column.unit,
             "help": column.help,
         }
         for name, column in scenario.columns.items()
@@ -183,14 +199,14 @@ def _side(info: RunInfo, scenario: ScenarioInfo, active: bool) -> None:
         session.remember("side_wanted", None)
     chosen = st.segmented_control(
         "Shown beside the picture",
-        ["Measures", "Messages", "Events", "Agent"],
+        ["Measures", "Messages", "Events", "Agent", "Rule"],
         default=None if session.value_of("side") else ("Agent" if session.address("agent") else "Measures"),
         key="side",
         label_visibility="collapsed",
         required=True,
     )
-    draw = {"Messages": _messages, "Events": _events, "Agent": _agent}.get(str(chosen), _measures)
-    ticking = active and draw is not _agent
+    draw = {"Messages": _messages, "Events": _events, "Agent": _agent, "Rule": _rule}.get(str(chosen), _measures)
+    ticking = active and draw not in (_agent, _rule)
     st.fragment(draw, run_every=TICK_S if ticking else None)(info.run_id, scenario.name)
 
 
@@ -209,8 +225,10 @@ def _measures(run_id: str, scenario_name: str) -> None:
         st.caption("The measures appear with the first step.")
         return
     groups = measure_groups(scenario, names)
-    height = 440 if len(groups) == 1 else (SIDE_HEIGHT - 24) // min(len(groups), 3)
-    with st.container(height=SIDE_HEIGHT, border=False, gap=None):
+    show_monitors(frame, names, scenario)
+    room = SIDE_HEIGHT - MONITOR_HEIGHT
+    height = 400 if len(groups) == 1 else (room - 24) // min(len(groups), 3)
+    with st.container(height=room, border=False, gap=None):
         for label, members in groups:
             st.echarts_chart(
                 ticking_lines(frame.select("step", *members), members, unit=scenario.unit, dark=session.is_dark()),
@@ -257,12 +275,21 @@ def _events(run_id: str, scenario_name: str) -> None:
     info = _now(run_id)
     if info is None:
         return
-    frame = ask(info, "select step, kind, agent_id, detail from events order by step desc limit 200")
-    if frame.is_empty():
-        st.caption("No events yet. Interventions and what the scenario reports appear here.")
-        return
-    del scenario_name
-    st.dataframe(frame, hide_index=True, height=min(38 + 35 * len(frame), SIDE_HEIGHT - 40), alt="Events of this run")
+    with st.container(height=SIDE_HEIGHT, border=False):
+        st.markdown("**Bookmarks**")
+        show_bookmarks(info, scenario_info(scenario_name).unit)
+        st.markdown("**Events**")
+        frame = ask(info, "select step, kind, agent_id, detail from events order by step desc limit 200")
+        if frame.is_empty():
+            st.caption("No events yet. Interventions and what the scenario reports appear here.")
+            return
+        st.dataframe(frame, hide_index=True, height=min(38 + 35 * len(frame), 380), alt="Events of this run")
+
+
+def _rule(run_id: str, scenario_name: str) -> None:
+    del run_id
+    with st.container(height=SIDE_HEIGHT, border=False):
+        show_rule(scenario_info(scenario_name))
 
 
 def _agent(run_id: str, scenario_name: str) -> None:

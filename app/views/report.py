@@ -8,16 +8,18 @@ import streamlit as st
 
 from app import session
 from app.forms import safe
+from app.reading import all_runs
 from engine.errors import MicrocosmError
 from engine.reports import write_report
-from engine.runs import RunInfo, list_runs, read_info
+from engine.runs import RunInfo
 
 MAX_RUNS = 100
+MAX_LISTED = 400
 
 
 def show() -> None:
     """Draw the page."""
-    runs = {info.run_id: info for info in list_runs(session.workspace())[:200] if info.step >= 0}
+    runs = {info.run_id: info for info in all_runs(session.workspace()) if info.step >= 0}
     if not runs:
         st.subheader("Report")
         st.caption("A report needs a run. Start one from a template.")
@@ -56,13 +58,19 @@ def _choose(runs: dict[str, RunInfo], current: str) -> list[str]:
         info = runs[run_id]
         return f"{info.title or info.scenario} · {run_id[:8]} · {info.status} · seed {info.seed + info.replicate}"
 
+    compared = [key for key in session.recall("compared", []) if key in runs] if session.address("runs") else []
+    experiment = session.address("experiment") or (None if compared else runs[current].experiment_id)
+    own = [key for key, info in runs.items() if experiment and info.experiment_id == experiment]
+    if own and st.toggle(f"All {len(own)} runs of {safe(runs[own[0]].title or experiment)}", True, key="whole_study"):
+        return own[::-1]
     siblings = [key for key, info in runs.items() if _same_study(info, runs[current])]
+    default = compared[:MAX_RUNS] or list(dict.fromkeys([current, *siblings]))[:MAX_RUNS]
     return st.multiselect(
         "Runs in the report",
-        list(runs),
-        default=list(dict.fromkeys([current, *siblings]))[:MAX_RUNS],
+        list(dict.fromkeys([*default, *list(runs)[:MAX_LISTED]])),
+        default=default,
         format_func=words,
-        key=f"report_runs_{current}",
+        key=f"report_runs_{current}_{len(compared)}",
         select_all=False,
     )
 
@@ -80,7 +88,7 @@ def _build(runs: list[RunInfo]) -> None:
     out = session.workspace().exports / f"report-{runs[0].run_id}.html"
     try:
         with st.spinner("Writing the report"):
-            write_report([read_info(info.folder).folder for info in runs], out)
+            write_report([info.folder for info in runs], out)
     except MicrocosmError as error:
         st.error(safe(error))
         return
