@@ -42,14 +42,16 @@ def keep_survey(folder: Path, given: str, content: bytes) -> str:
             return path.name
         number += 1
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"arriving_{path.name}")
+    temporary = path.with_name(f"{path.name}.part")
     temporary.write_bytes(content)
-    try:
-        read_survey(temporary)
-    except PopulationError as error:
-        temporary.unlink()
-        raise PopulationError(str(error).replace(temporary.name, path.name)) from None
     temporary.replace(path)
+    try:
+        open_survey(path, None)
+    except PopulationError as error:
+        if "encoding" in str(error):
+            return path.name  # the person can name the right one
+        path.unlink()
+        raise
     return path.name
 
 

@@ -137,6 +137,9 @@ def _take_columns(text: str) -> None:
 
 
 def _preview(draft: Draft, problems: Problems) -> None:
+    if is_survey(draft) and not draft.get("population.file"):
+        st.caption("Upload a survey on the left: its respondents become the people, drawn by weight.")
+        return
     try:
         population = people_of(draft)
     except (MicrocosmError, ValidationError, TypeError) as error:
@@ -172,7 +175,7 @@ def _preview(draft: Draft, problems: Problems) -> None:
 def _card(population: Population) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         agent = st.number_input("One person, by number", 0, population.n - 1, 0, key="preview_person", width=180)
-    fields = [name for name in population.columns if name != "state"]
+    fields = [name for name in population.columns if name not in ("state", "source_row")]
     st.text(render_card(population, int(agent), fields))
 
 

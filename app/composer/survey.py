@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from app.surveys import (
     variable_rows,
     variable_words,
 )
-from engine.errors import MicrocosmError
+from engine.errors import MicrocosmError, PopulationError
 from engine.population import ENCODINGS, DrawReport, Population, Survey, describe_draw
 from engine.spec import PopulationSpec
 
@@ -54,9 +55,10 @@ def show_file(draft: Draft, problems: Problems) -> None:
     )
     known = list_surveys(folder)
     held = draft.get("population.file")
-    if known or held:
+    others = [name for name in known if name != held]
+    if others or held:
         widget = session.field_key("population.file")
-        options = list(dict.fromkeys([*known, *([held] if held else [])]))
+        options = [*([held] if held else []), *others]
         st.selectbox(
             "Survey file",
             options,
@@ -93,8 +95,9 @@ def _take_file(draft: Draft, name: str | None) -> None:
         return
     size = draft.get("population.size")
     table: dict[str, Any] = {"file": name} | ({"size": size} if size else {})
-    survey = open_survey(draft.path.parent / name, None)
-    session.change_draft(partial(Draft.put, key="population", value=table | suggested_population(survey)))
+    with suppress(PopulationError):  # what is wrong stands at the field, once the file is chosen
+        table |= suggested_population(open_survey(draft.path.parent / name, None))
+    session.change_draft(partial(Draft.put, key="population", value=table))
 
 
 def _weight(draft: Draft, survey: Survey) -> None:
@@ -146,7 +149,9 @@ def show_variables(draft: Draft) -> None:
     if survey is None:
         st.caption("The variables appear when the file can be read.")
         return
-    st.dataframe(variable_rows(survey), hide_index=True, height=330, alt="Variables of the survey with their labels")
+    rows = variable_rows(survey)
+    height = min(38 + 35 * len(rows), 330)
+    st.dataframe(rows, hide_index=True, height=height, alt="Variables of the survey with their labels")
 
 
 def show_fit(draft: Draft, people: Population, problems: Problems) -> None:
@@ -174,7 +179,8 @@ def show_fit(draft: Draft, people: Population, problems: Problems) -> None:
     st.dataframe(
         rows,
         hide_index=True,
-        height=260,
+        height=min(38 + 35 * len(rows), 260),
+        placeholder="–",
         column_config={
             name: st.column_config.NumberColumn(format="%.4g")
             for name in ("target", "achieved", "difference", "standard error")

@@ -198,7 +198,7 @@ def _general_problems(problems: Problems) -> None:
 def _next(part: str, ready: bool) -> None:
     names = list(PARTS)
     place = names.index(part)
-    with st.container(horizontal=True, horizontal_alignment="right"):
+    with st.bottom, st.container(horizontal=True, horizontal_alignment="right"):
         if place + 1 < len(names):
             following = names[place + 1]
             st.button(
