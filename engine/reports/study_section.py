@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,34 +48,54 @@ def tabulate_people(folder: Path) -> Rows:
     # Aggregated in the database, so that a population of millions never becomes a frame here.
     described = query(folder, "SELECT column_name, column_type FROM (DESCRIBE agents)").to_dicts()
     skipped = {"agent_id", "entered", "left"}
-    rows: Rows = []
-    for row in described:
-        name, kind = str(row["column_name"]), str(row["column_type"])
-        if name in skipped or name.startswith("initial_"):
-            continue
-        if len(rows) == MAX_COLUMNS:
-            rows.append({"name": "…", "values": "further columns are in the table agents"})
-            break
-        rows.append({"name": name, "values": _values(folder, name, kind)})
+    kinds = {str(row["column_name"]): str(row["column_type"]) for row in described}
+    kinds = {name: kind for name, kind in kinds.items() if name not in skipped and not name.startswith("initial_")}
+    kept = dict(list(kinds.items())[:MAX_COLUMNS])
+    numbers = _describe_numbers(folder, kept)
+    rows: Rows = [
+        {"name": name, "values": numbers[name] if name in numbers else _describe_texts(folder, name)} for name in kept
+    ]
+    if len(kinds) > len(kept):
+        rows.append({"name": "…", "values": "further columns are in the table agents"})
     return rows
 
 
-def _values(folder: Path, name: str, kind: str) -> str:
-    quoted = '"' + name.replace('"', '""') + '"'
-    if kind == "VARCHAR":
-        counts = query(folder, f"SELECT {quoted} AS v, count(*) AS n FROM agents GROUP BY 1 ORDER BY n DESC, v LIMIT 9")
-        total = int(query(folder, "SELECT count(*) AS n FROM agents")["n"][0])
-        length = max((len(str(v)) for v in counts["v"]), default=0)
-        if length > LONG_TEXT or (counts.height > 8 and int(counts["n"][0]) * 20 < total):
-            return (
-                f"texts, {int(query(folder, f'SELECT count(DISTINCT {quoted}) AS n FROM agents')['n'][0]):,} different"
-            )
-        told = [f"{str(v)[:60]} {n / total:.0%}" for v, n in counts.head(8).iter_rows()]
-        return ", ".join(told) + (", …" if counts.height > 8 else "")
-    if kind == "BOOLEAN":
-        return f"yes {float(query(folder, f'SELECT avg({quoted}::INT) AS a FROM agents')['a'][0]):.0%}"
-    found = query(folder, f"SELECT avg({quoted}) AS a, min({quoted}) AS b, max({quoted}) AS c FROM agents").row(0)
-    return f"mean {show(found[0])}, {show(found[1])} to {show(found[2])}"
+def _describe_numbers(folder: Path, kinds: Mapping[str, str]) -> dict[str, str]:
+    """Return what the numbers and truth values are, by column, from one pass over the people."""
+    names = [name for name, kind in kinds.items() if kind != "VARCHAR"]
+    if not names:
+        return {}
+    asked = [f"avg({q}::DOUBLE), min({q}::DOUBLE), max({q}::DOUBLE)" for q in map(_quoted, names)]
+    found = query(folder, f"SELECT {', '.join(asked)} FROM agents").row(0)
+    told = {}
+    for place, name in enumerate(names):
+        mean, low, high = found[3 * place : 3 * place + 3]
+        if kinds[name] == "BOOLEAN":
+            told[name] = "no value" if mean is None else f"yes {mean:.0%}"
+        else:
+            told[name] = f"mean {show(mean)}, {show(low)} to {show(high)}"
+    return told
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _describe_texts(folder: Path, name: str) -> str:
+    quoted = _quoted(name)
+    counts = query(
+        folder,
+        f"SELECT {quoted} AS v, count(*) AS n, sum(count(*)) OVER ()::BIGINT AS total, count(*) OVER () AS different "
+        "FROM agents GROUP BY 1 ORDER BY n DESC, v LIMIT 9",
+    )
+    if counts.is_empty():
+        return "no value"
+    total, different = int(counts["total"][0]), int(counts["different"][0])
+    length = max(len(str(value)) for value in counts["v"])
+    if length > LONG_TEXT or (counts.height > 8 and int(counts["n"][0]) * 20 < total):
+        return f"texts, {different:,} different"
+    told = [f"{str(value)[:60]} {n / total:.0%}" for value, n in counts.select("v", "n").head(8).iter_rows()]
+    return ", ".join(told) + (", …" if counts.height > 8 else "")
 
 
 def tabulate_layers(study: Study, folder: Path, n_agents: int) -> Rows:

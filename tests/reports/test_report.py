@@ -41,7 +41,7 @@ OPINIONS = {
 FISHERY = {
     "title": "Talk",
     "scenario": "fishery",
-    "steps": 4,
+    "steps": 2,
     "params": {"talk": True},
     "decisions": {"harvest": {"policy": "language"}},
     "model": {"file": "pocket"},

@@ -135,6 +135,7 @@ def asked(workspace):
         "steps": 2,
         "population": {"size": 40, "recipe": "adults_generic"},
         "model": {"file": "scripted"},
+        "record": {"states": "none"},
     }
     told, blank = (
         execute(workspace, {**tables, "decisions": {"listen": {"policy": "language", "persona_fields": fields}}})[0]
