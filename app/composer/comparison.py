@@ -263,8 +263,10 @@ def _choose(draft: Draft, place: int, keys: list[str]) -> None:
 
 
 def _present_value(draft: Draft, key: str) -> Any:
-    """Return the value that the study itself has at a key, to start the arm's own from."""
+    """Return the value to start an arm's own from: the study's, or for who decides the one that differs."""
     held = draft.get(key)
+    if key.endswith(".policy"):
+        return "rule" if held == "language" else "language"
     if held is not None:
         return held
     info = scenario_info(str(draft.get("scenario")))
@@ -275,7 +277,7 @@ def _present_value(draft: Draft, key: str) -> Any:
         return _parameters(str(draft.get("network.kind")))[name].default
     if key == "population.size":
         return info.defaults.get("population", {}).get("size") or 100
-    return "rule" if key.endswith(".policy") else None
+    return None
 
 
 # -- adding and dropping ----------------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def show() -> None:
         show_deciders(draft, problems, study)
     else:
         DRAW[part](draft, problems)
-    _next(part, study is not None)
+    _next(part, study is not None, _standing(wrong, problems))
 
 
 def _head(draft: Draft, study: Study | None, problems: Problems, outcome: Outcome) -> None:
@@ -195,10 +195,20 @@ def _general_problems(problems: Problems) -> None:
             st.error(safe(problem))
 
 
-def _next(part: str, ready: bool) -> None:
+def _standing(wrong: set[str | None], problems: Problems) -> str:
+    """Return in a few words whether the parts hold together."""
+    names = [words for part, (words, _) in PARTS.items() if part in wrong]
+    if not names and not problems:
+        return "Every part has its value; nothing is open."
+    count = max(len(problems), 1)
+    return f"{count} open problem{'s' if count != 1 else ''}: {', '.join(names) or 'see above'}"
+
+
+def _next(part: str, ready: bool, standing: str) -> None:
     names = list(PARTS)
     place = names.index(part)
-    with st.bottom, st.container(horizontal=True, horizontal_alignment="right"):
+    with st.bottom, st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(safe(standing))
         if place + 1 < len(names):
             following = names[place + 1]
             st.button(

@@ -20,7 +20,7 @@ N_RUNS = 4
 
 
 def write_wave(path):
-    """Write 2,000 respondents with weights, labels and missing codes; return their weighted left-right mean on 0 to 1."""
+    """Write 2,000 respondents with weights, labels and missing codes; return their weighted mean on 0 to 1."""
     rng = np.random.default_rng(5)
     camp = rng.random(N_RESPONDENTS) < 0.4
     scale = np.clip(np.rint(rng.normal(np.where(camp, 2.5, 7.0), 1.6)), 0, 10)
@@ -101,7 +101,9 @@ def test_from_a_survey_to_a_paired_contrast(tabs, studio, tmp_path):
     page.locator(".st-key-next_run button").click()
     experiment = wait_for_runs(studio)
     check_people(experiment, mean)
-    check_contrast(experiment)
+    difference = check_contrast(experiment)
+    page.reload()
+    expect(page.get_by_text(f"The outcome differs by {difference:.4g}").first).to_be_visible()
 
 
 def bring_people(page, folder):
@@ -155,7 +157,7 @@ def check_people(experiment, mean):
 
 
 def check_contrast(experiment):
-    """The paired difference equals numpy on the stored measures."""
+    """The paired difference equals numpy on the stored measures; return it."""
     last = {
         arm: [
             read_measures(folder).filter(pl.col("measure") == "polarization").sort("step")["value"][-1]
@@ -172,3 +174,4 @@ def check_contrast(experiment):
     assert contrast.n_runs == N_RUNS
     assert contrast.difference == pytest.approx(differences.mean(), abs=1e-12)
     assert differences.mean() < 0, "people who listen to more others end closer together"
+    return contrast.difference
