@@ -142,7 +142,7 @@ def test_a_run_survives_the_server_and_is_found_again(tabs, studio):
         assert read_info(folder).step > step, "the run goes on without the studio"
         studio.start()
         fresh = tabs("/")
-        expect(fresh.get_by_text("Recent runs")).to_be_visible()
+        expect(fresh.get_by_role("heading", name="Recent runs")).to_be_visible(timeout=20000)
         assert folder.name in [info.run_id for info in list_runs(open_workspace(studio.workspace))]
         fresh.goto(f"{studio.url}/live?run={folder.name}")
         fresh.wait_for_selector(STAGE)
