@@ -49,7 +49,7 @@ def show_paste(draft: Draft, study: Study | None, outcome: Outcome) -> None:
             st.caption("The same without the file: the template with what you changed.")
             st.code(changes_as_command(draft, study), language="bash", wrap_lines=True)
         else:
-            st.code(as_python(draft, study, outcome), language="python", height=330)
+            st.code(as_python(draft, study, outcome), language="python", wrap_lines=True)
 
 
 def as_command(draft: Draft, study: Study) -> str:

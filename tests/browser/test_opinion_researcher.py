@@ -9,6 +9,7 @@ import pyreadstat
 import pytest
 from playwright.sync_api import expect
 
+from app.contrasts import number
 from engine.analysis import outcome_table, pair_outcomes, paired_contrast
 from engine.experiment import queue_status, read_experiment
 from engine.runs import list_experiments, open_workspace
@@ -103,7 +104,8 @@ def test_from_a_survey_to_a_paired_contrast(tabs, studio, tmp_path):
     check_people(experiment, mean)
     difference = check_contrast(experiment)
     page.reload()
-    expect(page.get_by_text(f"The outcome differs by {difference:.4g}").first).to_be_visible()
+    shown = page.get_by_test_id("stMetric").filter(has_text="Difference")
+    expect(shown).to_contain_text(number(difference))
 
 
 def bring_people(page, folder):
