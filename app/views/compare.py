@@ -138,7 +138,7 @@ def _by_hand(runs: Sequence[RunInfo]) -> list[RunInfo]:
 
 def kin(runs: Sequence[RunInfo], current: RunInfo) -> list[RunInfo]:
     """Return the runs that belong with one: the same scenario and title, its parents, and its forks."""
-    family = {current.run_id, current.parent_run_id}
+    family = {key for key in (current.run_id, current.parent_run_id) if key}
     family |= {info.run_id for info in runs if info.parent_run_id in family}
     same = (current.scenario, current.title)
     return [i for i in runs if i.run_id in family or ((i.scenario, i.title) == same and i.experiment_id is None)]

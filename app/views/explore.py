@@ -68,7 +68,8 @@ def show() -> None:
 def _choose(runs: dict[str, RunInfo], current: str) -> list[str]:
     def words(run_id: str) -> str:
         info = runs[run_id]
-        return f"{info.title or info.scenario} · {run_id[:8]} · {info.status} · seed {info.seed + info.replicate}"
+        arm = f" · {info.arm}" if info.arm else ""
+        return f"{info.title or info.scenario}{arm} · {run_id[:8]} · {info.status} · seed {info.seed + info.replicate}"
 
     return st.multiselect(
         "Runs; the first one is shown in the tables",

@@ -88,7 +88,8 @@ def _choose_run(info: RunInfo) -> None:
 
     def words(run_id: str) -> str:
         run = runs[run_id]
-        return f"{run.title or run.scenario} · {run_id[:8]}" + (f" · {run.replicate}" if run.replicate else "")
+        arm = f" · {run.arm}" if run.arm else ""
+        return f"{run.title or run.scenario}{arm} · {run_id[:8]}" + (f" · {run.replicate}" if run.replicate else "")
 
     chosen = st.selectbox(
         "Run", list(runs), index=0, format_func=words, key=f"choose_{info.run_id}", label_visibility="collapsed"

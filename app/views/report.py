@@ -56,7 +56,8 @@ def show() -> None:
 def _choose(runs: dict[str, RunInfo], current: str) -> list[str]:
     def words(run_id: str) -> str:
         info = runs[run_id]
-        return f"{info.title or info.scenario} · {run_id[:8]} · {info.status} · seed {info.seed + info.replicate}"
+        arm = f" · {info.arm}" if info.arm else ""
+        return f"{info.title or info.scenario}{arm} · {run_id[:8]} · {info.status} · seed {info.seed + info.replicate}"
 
     compared = [key for key in session.recall("compared", []) if key in runs] if session.address("runs") else []
     experiment = session.address("experiment") or (None if compared else runs[current].experiment_id)
