@@ -18,19 +18,24 @@ WORKERS = 2
 RESTING = ("paused", "interrupted", "cancelled", "failed")
 
 
-def show_queue(experiment: str) -> None:
-    """Draw the queue; it ticks while runs go on, and is one line when all are done."""
-    status = queue_status(session.workspace(), experiment)
-    st.fragment(_queue, run_every=TICK_S if _goes_on(status) else None)(experiment, status.n_done, _goes_on(status))
+def show_queue(experiment: str, n_drawn: int) -> None:
+    """Draw the queue; it ticks while runs go on, and is one line when all are done.
+
+    Args:
+        experiment: Its id.
+        n_drawn: Finished runs that the page shows; as soon as there are more, the page is drawn again.
+    """
+    goes_on = _goes_on(queue_status(session.workspace(), experiment))
+    st.fragment(_queue, run_every=TICK_S if goes_on else None)(experiment, n_drawn, goes_on)
 
 
 def _goes_on(status: QueueStatus) -> bool:
     return not status.is_finished and status.workers > 0
 
 
-def _queue(experiment: str, was_done: int, went_on: bool) -> None:
+def _queue(experiment: str, n_drawn: int, went_on: bool) -> None:
     status = queue_status(session.workspace(), experiment)
-    if status.n_done != was_done or _goes_on(status) != went_on:
+    if status.n_done > n_drawn or _goes_on(status) != went_on:
         st.rerun(scope="app")
     if status.n_done == status.n_runs:
         st.caption(safe(words_of(status, None)) + ".")

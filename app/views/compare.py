@@ -64,7 +64,7 @@ def show() -> None:
             st.caption("No run is chosen. Choose at least one above.")
             return
         if experiment:
-            show_queue(experiment)
+            show_queue(experiment, sum(info.status == "done" for info in chosen))
         if len({info.scenario for info in chosen}) > 1:
             st.info("These runs are of different scenarios, which share no outcome. Choose runs of one scenario.")
             return
