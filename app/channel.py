@@ -23,8 +23,10 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.frames import Layout, Recordings, cells, grid_columns, load_layout, load_meta, read_frame
+from app.laying_out import ensure_picture
 from engine.runs import open_workspace, read_info
-from engine.runs.live import LiveReader
+from engine.runs.live import LAYOUT_NAME, LiveReader
+from engine.store.catalog import CATALOG_NAME
 
 PREFIX = "/microcosm"
 MAX_UNACKNOWLEDGED = 3
@@ -71,6 +73,8 @@ class Channel:
     async def layout(self, request: Request) -> Response:
         """Answer with the drawn agents' places and ties, 404 where the worker has not laid them out yet."""
         folder = self.folder(request.path_params["run_id"])
+        if folder is not None and not (folder / LAYOUT_NAME).is_file() and (folder / CATALOG_NAME).is_file():
+            await to_thread.run_sync(ensure_picture, folder)
         layout = await to_thread.run_sync(load_layout, folder) if folder else None
         if layout is None:
             return PlainTextResponse("The layout of this run is not there yet.", 404)
