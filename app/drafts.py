@@ -79,6 +79,16 @@ class Draft:
                 return default
         return found
 
+    def rows(self, key: str) -> list[Any]:
+        """Return the list at a dotted key; an empty one where something else, or nothing, stands there."""
+        found = self.get(key)
+        return found if isinstance(found, list) else []
+
+    def table(self, key: str) -> dict[str, Any]:
+        """Return the table at a dotted key; an empty one where something else, or nothing, stands there."""
+        found = self.get(key)
+        return found if isinstance(found, dict) else {}
+
     def put(self, key: str, value: Any) -> bool:
         """Set the value at a dotted key, or drop the key with None; returns whether anything changed."""
         if self.get(key) == value and type(self.get(key)) is type(value):

@@ -37,7 +37,7 @@ EFFECTS = {
 
 def show_changes(draft: Draft, problems: Problems) -> None:
     """Draw one form per intervention and the button that adds one."""
-    if not draft.get("interventions"):
+    if not draft.rows("interventions"):
         st.caption(
             "Nothing comes from outside yet. Add an intervention to change people, ties or knobs during the run. "
             "What only one arm gets belongs into the comparison, the next part."
@@ -55,8 +55,11 @@ def show_rows(draft: Draft, problems: Problems, root: str, suffix: str = "") -> 
         root: Dotted key of the list, `interventions` or `arms.1.interventions`.
         suffix: Keeps the buttons of several lists apart.
     """
-    for place, row in enumerate(draft.get(root) or []):
+    for place, row in enumerate(draft.rows(root)):
         prefix = f"{root}.{place}"
+        if not isinstance(row, dict):
+            show_problems(problems, prefix)
+            continue
         with st.container(border=True):
             _head(draft, root, place, suffix)
             when, whom, what = st.columns(3, gap="large")
@@ -101,7 +104,7 @@ def _drop(root: str, place: int) -> Callable[[Draft], object]:
 
 
 def _add(draft: Draft, root: str) -> None:
-    rows = list(draft.get(root) or [])
+    rows = list(draft.rows(root))
     steps = draft.get("steps", 100)
     at = steps // 2 if isinstance(steps, int) else 0
     info = scenario_info(str(draft.get("scenario")))
@@ -113,8 +116,8 @@ def _add(draft: Draft, root: str) -> None:
 
 def _new_name(draft: Draft) -> str:
     """Return a name that no intervention of the study or of an arm has."""
-    lists = [draft.get("interventions") or [], *(arm.get("interventions") or [] for arm in draft.get("arms") or [])]
-    names = {str(row.get("name")) for rows in lists for row in rows}
+    roots = ["interventions", *(f"arms.{place}.interventions" for place in range(len(draft.rows("arms"))))]
+    names = {str(row.get("name")) for root in roots for row in draft.rows(root) if isinstance(row, dict)}
     return next(f"change {number}" for number in range(1, len(names) + 2) if f"change {number}" not in names)
 
 

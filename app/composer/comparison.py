@@ -42,7 +42,7 @@ USUAL_RUNS = 20
 
 def show_comparison(draft: Draft, problems: Problems) -> None:
     """Draw the arms, the buttons that add one, and the number of runs."""
-    arms = draft.get("arms") or []
+    arms = draft.rows("arms")
     left, right = st.columns([3, 2], gap="large")
     with left:
         if not arms:
@@ -147,7 +147,7 @@ def _arm(draft: Draft, problems: Problems, place: int) -> None:
             args=(partial(drop_arm, place=place),),
         )
         _differences(draft, problems, place)
-        rows = arm.get("interventions") or []
+        rows = draft.rows(f"{prefix}.interventions")
         words = f"Interventions of this arm ({len(rows)})" if rows else "Interventions of this arm alone"
         with st.expander(words, icon=":material/bolt:", expanded=bool(rows)):
             show_rows(draft, problems, f"{prefix}.interventions", f"_arm{place}")
@@ -203,7 +203,7 @@ def _changed_field(draft: Draft, problems: Problems, prefix: str, name: str, inf
         number_field(draft, f"{prefix}.{name}", "People", draft.get(f"{prefix}.{name}"), whole=True, help=name)
         show_problems(problems, f"{prefix}.{name}")
     else:
-        st.text(f"{name} = {flat_values(draft.get(prefix) or {}).get(name)}")
+        st.text(f"{name} = {flat_values(draft.table(prefix)).get(name)}")
         show_problems(problems, f"{prefix}.{name}")
 
 
@@ -257,7 +257,7 @@ def nested_values(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _choose(draft: Draft, place: int, keys: list[str]) -> None:
-    held = flat_values(draft.get(f"arms.{place}.set") or {})
+    held = flat_values(draft.table(f"arms.{place}.set"))
     fresh = {key: held[key] if key in held else _present_value(draft, key) for key in keys}
     draft.put(f"arms.{place}.set", nested_values({key: value for key, value in fresh.items() if value is not None}))
 
@@ -287,7 +287,7 @@ def add_arm(draft: Draft) -> None:
 
 
 def _append(draft: Draft, make: Callable[[list[str]], dict[str, Any]]) -> None:
-    arms = list(draft.get("arms") or [{"name": UNCHANGED, "set": {}}])
+    arms = draft.rows("arms") or [{"name": UNCHANGED, "set": {}}]
     names = [str(arm.get("name")) for arm in arms if isinstance(arm, dict)]
     draft.put("arms", [*arms, make(names)])
 
@@ -298,7 +298,7 @@ def _free_name(names: list[str]) -> str:
 
 def drop_arm(draft: Draft, place: int) -> None:
     """Remove an arm; with the last but one the comparison goes as well."""
-    arms = [arm for index, arm in enumerate(draft.get("arms") or []) if index != place]
+    arms = [arm for index, arm in enumerate(draft.rows("arms")) if index != place]
     draft.put("arms", arms if len(arms) > 1 else None)
 
 

@@ -49,7 +49,7 @@ def show_deciders(draft: Draft, problems: Problems, study: Study | None) -> None
 
 def asks_model(draft: Draft) -> bool:
     """Tell whether any decision of the draft goes to a language model."""
-    table = draft.get("decisions") or {}
+    table = draft.table("decisions")
     return any(isinstance(held, dict) and held.get("policy") in ("language", "mixture") for held in table.values())
 
 
@@ -145,7 +145,7 @@ def _prompt(draft: Draft, info: ScenarioInfo) -> None:
 def example_prompt(draft: Draft, info: ScenarioInfo, ask: Decision | Writing) -> str:
     """Return the prompt of one decision for the first person of the preview."""
     try:
-        params = info.params(**(draft.get("params") or {}))
+        params = info.params(**(draft.table("params")))
         preamble = render_preamble(ask.preamble, params)
     except (ValidationError, MicrocosmError):
         return "The prompt appears when the knobs hold together."

@@ -26,7 +26,7 @@ def show_mapping(draft: Draft, problems: Problems) -> None:
     if survey is None:
         return
     st.markdown("**Which answers become which column**")
-    table: dict[str, Any] = draft.get("population.map") or {}
+    table: dict[str, Any] = draft.table("population.map")
     known = known_columns(draft)
     for place, (name, mapping) in enumerate(table.items()):
         with st.container(border=True, key=f"mapping_{place}"):
@@ -50,7 +50,7 @@ def show_mapping(draft: Draft, problems: Problems) -> None:
             args=(partial(_suggest, survey=survey),),
         )
     others = [v.name for v in survey.variables if v.name not in table]
-    kept = [name for name in draft.get("population.keep") or [] if name in others]
+    kept = [name for name in draft.rows("population.keep") if name in others]
     key = session.field_key("population.keep")
     st.multiselect(
         "Further variables, kept as they are",
@@ -72,7 +72,7 @@ def known_columns(draft: Draft) -> dict[str, Column]:
 
 
 def _add_mapping(draft: Draft, survey: Survey, known: Mapping[str, Column]) -> None:
-    table = dict(draft.get("population.map") or {})
+    table = dict(draft.table("population.map"))
     name = next(name for name in known if name not in table)
     used = {mapping.get("variable") for mapping in table.values() if isinstance(mapping, dict)}
     free = [v.name for v in survey.variables if v.name not in used] or [v.name for v in survey.variables]
@@ -167,14 +167,14 @@ def _variable_choice(
 
 
 def _replace_mapping(draft: Draft, old: str, new: str, mapping: dict[str, Any]) -> None:
-    table = draft.get("population.map") or {}
+    table = draft.table("population.map")
     draft.put(
         "population.map", {(new if key == old else key): (mapping if key == old else v) for key, v in table.items()}
     )
 
 
 def _drop_mapping(draft: Draft, name: str) -> None:
-    table = {key: value for key, value in (draft.get("population.map") or {}).items() if key != name}
+    table = {key: value for key, value in (draft.table("population.map")).items() if key != name}
     draft.put("population.map", table or None)
 
 

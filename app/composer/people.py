@@ -66,7 +66,7 @@ def _without_fields(problems: Problems) -> Problems:
 
 def is_survey(draft: Draft) -> bool:
     """Tell whether the people come, or are about to come, from a survey file."""
-    return _kind_of(draft.get("population") or {}) == "file" or session.recall("wants_survey") == draft.name
+    return _kind_of(draft.table("population")) == "file" or session.recall("wants_survey") == draft.name
 
 
 def _kind_of(held: dict[str, Any]) -> str:
@@ -74,7 +74,7 @@ def _kind_of(held: dict[str, Any]) -> str:
 
 
 def _source(draft: Draft) -> None:
-    held = draft.get("population") or {}
+    held = draft.table("population")
     now = "file" if is_survey(draft) else _kind_of(held)
     recipes, packs = list_recipes(draft.personas), list_packs(draft.personas)
     present = {"recipe": bool(recipes), "personas": bool(packs)}
@@ -98,7 +98,7 @@ def _source(draft: Draft) -> None:
 
 
 def _set_source(draft: Draft, kind: str, recipes: list[str], packs: list[str]) -> None:
-    held = {key: value for key, value in (draft.get("population") or {}).items() if key in ("size", "columns")}
+    held = {key: value for key, value in (draft.table("population")).items() if key in ("size", "columns")}
     if kind == "recipe" and recipes:
         held["recipe"] = recipes[0]
     if kind == "personas" and packs:
@@ -108,7 +108,7 @@ def _set_source(draft: Draft, kind: str, recipes: list[str], packs: list[str]) -
 
 
 def _inline_columns(draft: Draft) -> None:
-    held: dict[str, Any] = draft.get("population.columns") or {}
+    held: dict[str, Any] = draft.table("population.columns")
     words = f"Columns of this study ({len(held)})" if held else "Add columns of this study"
     with st.expander(words, icon=":material/view_column:"):
         st.caption("TOML: a list of values, one value for all, or a distribution as in a recipe.")
@@ -194,7 +194,7 @@ def people_of(draft: Draft) -> Population:
     """
     scenario = scenario_info(str(draft.get("scenario")))
     size = int(scenario.defaults.get("population", {}).get("size") or 1000)
-    table = json.dumps(draft.get("population") or {}, default=str)
+    table = json.dumps(draft.table("population"), default=str)
     base = draft.path.parent
     state = file_state(base / str(draft.get("population.file"))) if draft.get("population.file") else (0, 0)
     return preview_population(table, seed_of(draft), size, str(draft.personas), str(base), state)

@@ -29,7 +29,7 @@ def show_plan(draft: Draft, problems: Problems, study: Study | None) -> None:
 
 
 def _numbers(draft: Draft, problems: Problems, unit: str) -> None:
-    n_arms = max(len(draft.get("arms") or []), 1)
+    n_arms = max(len(draft.rows("arms")), 1)
     runs = "Runs" if n_arms == 1 else f"Runs of each of the {n_arms} arms"
     cells = st.columns(3, gap="medium")
     words = {

@@ -39,7 +39,7 @@ def show_question(draft: Draft, problems: Problems) -> None:
     st.markdown("**Knobs**")
     model_fields(info.params, "params", draft, problems)
     known = set(info.params.model_fields)
-    for name in [name for name in (draft.get("params") or {}) if name not in known]:
+    for name in [name for name in (draft.table("params")) if name not in known]:
         with st.container(horizontal=True, vertical_alignment="center"):
             show_problems(problems, f"params.{name}")
             st.button(

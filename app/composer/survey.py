@@ -122,7 +122,11 @@ def _weight(draft: Draft, survey: Survey) -> None:
 
 
 def _reading(draft: Draft, problems: Problems) -> None:
-    with st.expander("Encoding and licence", icon=":material/translate:"):
+    with st.expander(
+        "Encoding and licence",
+        icon=":material/translate:",
+        expanded=bool(problem_at(problems, "population.encoding")),
+    ):
         choice_field(
             draft,
             "population.encoding",
@@ -159,7 +163,7 @@ def show_fit(draft: Draft, people: Population, problems: Problems) -> None:
     if problem_at(problems, "population"):
         st.caption("The comparison appears when the mapping holds together.")
         return
-    table = json.dumps(draft.get("population") or {}, default=str)
+    table = json.dumps(draft.table("population"), default=str)
     state = file_state(draft.path.parent / str(draft.get("population.file")))
     try:
         found = fit_report(table, state, str(draft.path.parent), str(draft.personas), people)

@@ -141,10 +141,10 @@ def _preview(draft: Draft, prefix: str, problems: Problems) -> None:
     size = draft.get("population.size") or scenario.defaults.get("population", {}).get("size") or 100
     if not isinstance(size, int) or size < 1:
         return
-    table = {key: value for key, value in (draft.get(prefix) or {}).items() if key != "layers"}
+    table = {key: value for key, value in (draft.table(prefix)).items() if key != "layers"}
     try:
         people = people_of(draft)
-        key = json.dumps([table, draft.get("population") or {}], default=str)
+        key = json.dumps([table, draft.table("population")], default=str)
         base = str(draft.path.parent)
         found = preview_network(key, min(size, people.n, PREVIEW_AGENTS), seed_of(draft), base, people)
     except (MicrocosmError, ValidationError, ValueError, TypeError) as error:

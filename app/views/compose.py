@@ -129,6 +129,11 @@ def _head(draft: Draft, study: Study | None, problems: Problems, outcome: Outcom
 def _run(draft: Draft, study: Study | None, outcome: Outcome) -> None:
     if study is None:
         return
+    info = scenario_info(study.scenario)
+    problem = outcome_problem(outcome, info.measures, info.name)
+    if problem and study.arms:
+        st.error(safe(problem))
+        return
     base = draft.path.parent
     try:
         if study.arms:

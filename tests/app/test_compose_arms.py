@@ -1,7 +1,11 @@
 """Arms in the composer: forms in nested tables, null controls, sentences about runs, and what a run starts."""
 
-import pytest
+from pathlib import Path
 
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import app
 from app.composer import comparison
 from app.composer.comparison import add_arm, changed_keys, drop_arm, flat_values, nested_values, runs_sentence
 from app.composer.plan import estimate_rows
@@ -99,3 +103,30 @@ def test_the_estimate_counts_all_runs():
     found = estimate_study(study.model_copy(update={"arms": ()}))
     rows = estimate_rows(found, study)
     assert any("all 6 runs" in label for label in rows)
+
+
+MISSHAPEN = """format = 1
+scenario = "bounded_confidence"
+arms = 3
+interventions = ["x", 2]
+population = 7
+params = "none"
+decisions = []
+network = "ring"
+"""
+
+
+@pytest.mark.parametrize(
+    "part", ["question", "outcome", "people", "network", "deciders", "changes", "comparison", "plan"]
+)
+@pytest.mark.parametrize("text", [MISSHAPEN, MISSHAPEN.replace("arms = 3", 'arms = [1, {name = "a", set = 5}]')])
+def test_a_misshapen_study_is_shown_with_its_problems(draft, part, text, monkeypatch):
+    monkeypatch.setenv("MICROCOSM_WORKSPACE", str(draft.path.parent.parent))
+    draft.replace(text)
+    test = AppTest.from_file(str(Path(app.__file__).with_name("main.py")), default_timeout=60).run()
+    test.query_params["study"], test.query_params["part"] = draft.name, part
+    test.switch_page("views/compose.py").run()
+    assert not test.exception, test.exception
+    assert test.button(key="run_study").disabled
+    assert test.session_state["part"] == part
+    assert any("open problem" in caption.value for caption in test.caption)
