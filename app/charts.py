@@ -35,7 +35,6 @@ def show_chart(figure: Any, *, key: str, name: str, alt: str, frame: pl.DataFram
             key=f"csv_{key}",
             icon=":material/download:",
             on_click="ignore",
-            help="The numbers that are drawn",
         )
         with st.popover("The numbers", icon=":material/table:", width="content"):
             st.dataframe(frame.head(MAX_ROWS), hide_index=True, height=280, width=560, alt=f"Numbers of: {alt}")
