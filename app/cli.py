@@ -116,7 +116,7 @@ def _export(parser: argparse.ArgumentParser) -> None:
 
 def _report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="runs to report on together")
-    parser.add_argument("-o", "--out", metavar="FILE", help="file to write, .html or .pdf (default: in the exports folder)")
+    parser.add_argument("-o", "--out", metavar="FILE", help="file to write, .html or .pdf (default: in exports)")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
 
 

@@ -2,44 +2,17 @@
 
 import io
 import re
-import time
 
 import numpy as np
 import polars as pl
 import pytest
 from playwright.sync_api import expect
+from walking import download_report, go_on, pick, settle, stands_in, type_number, wait_for_experiment
 
-from engine.experiment import queue_status, read_experiment
-from engine.runs import list_experiments, open_workspace
 from engine.store import read_measures
 
 pytestmark = pytest.mark.browser
 N_GROUPS = 30
-
-
-def settle(page):
-    """Wait until the page answers no more."""
-    page.wait_for_timeout(150)
-    page.wait_for_function("!document.querySelector('[data-test-script-state=\"running\"]')")
-
-
-def pick(page, label, option, place=0):
-    """Choose an option of a select box by its label."""
-    page.get_by_role("combobox", name=re.compile(label)).nth(place).click()
-    found = page.get_by_role("option", name=re.compile(f"^{re.escape(option)}")).first
-    page.wait_for_timeout(100)
-    if not found.is_visible():  # a long list draws only a part of itself; typing filters it
-        page.keyboard.type(option)
-    found.click(timeout=8000)
-    settle(page)
-
-
-def go_on(page, title):
-    """Press the one visible Next and wait for the part that it leads to."""
-    button = page.locator(".st-key-next_part button")
-    expect(button).to_contain_text(f"Next: {title}")
-    button.click()
-    settle(page)
 
 
 def test_talk_and_survival_of_thirty_groups(tabs, studio):
@@ -48,8 +21,7 @@ def test_talk_and_survival_of_thirty_groups(tabs, studio):
     expect(page.get_by_text(re.compile("Saved as")).first).to_be_visible()
     go_on(page, "Outcome")
     pick(page, "^Outcome", "survival months")
-    for part in ("People", "Ties", "Who decides", "Interventions", "Comparison"):
-        go_on(page, part)
+    go_on(page, "People", "Ties", "Who decides", "Interventions", "Comparison")
     page.locator(".st-key-add_arm button").click()
     settle(page)
     expect(page.get_by_role("combobox", name=re.compile("What differs"))).to_have_count(2)
@@ -61,14 +33,11 @@ def test_talk_and_survival_of_thirty_groups(tabs, studio):
     switch.click()
     settle(page)
     expect(page.get_by_text(re.compile("differ in nothing"))).to_have_count(0)
-    field = page.get_by_role("spinbutton", name="Runs of each arm").first
-    field.fill(str(N_GROUPS))
-    field.press("Enter")
-    settle(page)
+    type_number(page, "Runs of each arm", N_GROUPS)
     go_on(page, "Runs")
     page.locator(".st-key-next_run button").click()
     expect(page.get_by_text(re.compile(f"of {2 * N_GROUPS} runs are done")).first).to_be_visible(timeout=20_000)
-    experiment = wait_for_runs(studio)
+    experiment = wait_for_experiment(studio, 2 * N_GROUPS)
     months = survival_months(experiment)
     expect(page.get_by_text(f"{2 * N_GROUPS} of {2 * N_GROUPS} runs are done").first).to_be_visible(timeout=20_000)
     difference = float((months[1] - months[0]).mean())
@@ -76,16 +45,8 @@ def test_talk_and_survival_of_thirty_groups(tabs, studio):
     expect(shown).to_contain_text(f"{difference:.4g}")
     check_outcomes(page, experiment, months)
     check_curves(page, experiment)
-
-
-def wait_for_runs(studio, limit_s=45):
-    """Return the newest experiment once all of its runs are done."""
-    workspace = open_workspace(studio.workspace)
-    end = time.monotonic() + limit_s
-    while (status := queue_status(workspace, list_experiments(workspace)[0])).n_done < 2 * N_GROUPS:
-        assert time.monotonic() < end, status
-        time.sleep(0.2)
-    return read_experiment(workspace, status.experiment_id)
+    words = download_report(page, experiment)
+    assert stands_in(float(months[0].mean()), words), "mean survival of the first arm stands in the report"
 
 
 def survival_months(experiment):

@@ -1,18 +1,16 @@
 """An opinion researcher with a survey: from the file to a paired contrast, by clicks alone, checked with numpy."""
 
 import re
-import time
 
 import numpy as np
 import polars as pl
 import pyreadstat
 import pytest
 from playwright.sync_api import expect
+from walking import download_report, go_on, pick, settle, stands_in, type_number, wait_for_experiment
 
 from app.contrasts import number
 from engine.analysis import outcome_table, pair_outcomes, paired_contrast
-from engine.experiment import queue_status, read_experiment
-from engine.runs import list_experiments, open_workspace
 from engine.store import read_agents, read_measures
 
 pytestmark = pytest.mark.browser
@@ -45,40 +43,6 @@ def write_wave(path):
     return float(np.average(scale[valid] / 10, weights=weight[valid]))
 
 
-def settle(page):
-    """Wait until the page answers no more."""
-    page.wait_for_timeout(150)
-    page.wait_for_function("!document.querySelector('[data-test-script-state=\"running\"]')")
-
-
-def pick(page, label, option, place=0):
-    """Choose an option of a select box by its label."""
-    box = page.get_by_role("combobox", name=re.compile(label)).nth(place)
-    box.click()
-    found = page.get_by_role("option", name=re.compile(f"^{re.escape(option)}")).first
-    page.wait_for_timeout(100)
-    if not found.is_visible():  # a long list draws only a part of itself; typing filters it
-        page.keyboard.type(option)
-    found.click()
-    settle(page)
-
-
-def type_number(page, label, value):
-    """Type into a number field by its label."""
-    field = page.get_by_role("spinbutton", name=re.compile(label)).first
-    field.fill(str(value))
-    field.press("Enter")
-    settle(page)
-
-
-def go_on(page, title):
-    """Press the one visible Next and wait for the part that it leads to."""
-    button = page.locator(".st-key-next_part button")
-    expect(button).to_contain_text(f"Next: {title}")
-    button.click()
-    settle(page)
-
-
 def test_from_a_survey_to_a_paired_contrast(tabs, studio, tmp_path):
     mean = write_wave(tmp_path / "wave 1 (Größe).sav")
     page = tabs()
@@ -100,12 +64,15 @@ def test_from_a_survey_to_a_paired_contrast(tabs, studio, tmp_path):
     type_number(page, "^Steps", 12)
     expect(page.locator(".st-key-run_study button")).to_contain_text(f"Run {2 * N_RUNS} times")
     page.locator(".st-key-next_run button").click()
-    experiment = wait_for_runs(studio)
+    experiment = wait_for_experiment(studio, 2 * N_RUNS)
     check_people(experiment, mean)
     difference = check_contrast(experiment)
     page.reload()
     shown = page.get_by_test_id("stMetric").filter(has_text="Difference")
     expect(shown).to_contain_text(number(difference))
+    words = download_report(page, experiment)
+    assert stands_in(difference, words), "the paired difference stands in the report"
+    assert re.search(r"wave.{0,20}\.sav", words), "the report names the survey file"
 
 
 def bring_people(page, folder):
@@ -134,18 +101,6 @@ def compare_epsilon(page):
     expect(page.get_by_text(re.compile("differ in nothing"))).to_have_count(0)
     type_number(page, "Runs of each arm", N_RUNS)
     expect(page.get_by_text(re.compile("compared pair by pair"))).to_be_visible()
-
-
-def wait_for_runs(studio, limit_s=40):
-    """Return the newest experiment once all of its runs are done."""
-    workspace = open_workspace(studio.workspace)
-    end = time.monotonic() + limit_s
-    while not (found := list_experiments(workspace)) and time.monotonic() < end:
-        time.sleep(0.1)
-    while (status := queue_status(workspace, found[0])).n_done < 2 * N_RUNS and time.monotonic() < end:
-        time.sleep(0.2)
-    assert status.n_done == 2 * N_RUNS, status
-    return read_experiment(workspace, found[0])
 
 
 def check_people(experiment, mean):
