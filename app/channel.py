@@ -98,9 +98,8 @@ class Channel:
         await socket.accept()
         self._sockets.add(socket)
         try:
-            await Player(socket, folder, layout, self.recordings).play()
-        except WebSocketDisconnect:
-            pass  # the page went away, which is how a viewing normally ends
+            with contextlib.suppress(WebSocketDisconnect):  # the page going away is how a viewing normally ends
+                await Player(socket, folder, layout, self.recordings).play()
         finally:
             self._sockets.discard(socket)
 

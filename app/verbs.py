@@ -1,8 +1,7 @@
-"""Two verbs on a run: change a knob while it goes on (inject), and let it go on differently from a step (fork)."""
+"""Two verbs on a run: change something while it goes on (inject), and let it go on differently from a step (fork)."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -13,28 +12,67 @@ from app.actions import attempt, study_of
 from app.forms import label_of, plain_type, safe
 from engine.contract import ScenarioInfo
 from engine.loading import load_interventions
-from engine.runs import RunInfo, fork_run, inject, start_worker
+from engine.population.columns import Column
+from engine.runs import RunInfo, fork_run, inject, inputs_of, start_worker
+from engine.spec import InterventionSpec
 
 INJECT, FORK = "inject_ask", "fork_ask"
+KNOB, PEOPLE = "A knob", "Some people"
+EVERYONE, AT_RANDOM, BEST_CONNECTED = "everyone", "a share at random", "those with the most ties"
+
+
+def plainly(name: str) -> str:
+    """Return a column's name as words."""
+    return name.replace("_", " ")
 
 
 def show_inject(info: RunInfo, scenario: ScenarioInfo) -> None:
-    """Draw the button that changes a knob at the next step."""
+    """Draw the button that changes a knob or some people at the next step."""
     with st.popover("Change", icon=":material/bolt:", key=INJECT, on_change="rerun"):
         st.caption("Acts at the next step, and is recorded as an intervention of this run.")
-        knob, value = _knob(info, scenario, "inject")
-        st.button("Apply now", key="inject", type="primary", on_click=attempt, args=(_inject, info, knob, value))
+        change = _change(info, scenario, "inject")
+        st.button("Apply now", key="inject", type="primary", on_click=attempt, args=(_inject, info, change))
 
 
 def show_fork(info: RunInfo, scenario: ScenarioInfo) -> None:
     """Draw the button that starts a run which shares this one's history up to a step."""
     with st.popover("Fork", icon=":material/fork_right:", key=FORK, on_change="rerun"):
-        st.caption("A new run with the same history up to a step, and one knob changed from there.")
-        at = st.number_input(f"From {safe(scenario.unit)}", 0, max(info.step, 0), info.step // 2, key="fork_at")
-        knob, value = _knob(info, scenario, "fork")
-        st.button(
-            "Start the fork", key="fork", type="primary", on_click=attempt, args=(_fork, info, int(at), knob, value)
-        )
+        st.caption("A new run with the same history up to a step, and one change from there.")
+        last = max(min(info.step, info.steps - 1), 0)
+        at = st.number_input(f"From {safe(scenario.unit)}", 0, last, last // 2, key="fork_at")
+        change = _change(info, scenario, "fork")
+        st.button("Start the fork", key="fork", type="primary", on_click=attempt, args=(_fork, info, int(at), change))
+
+
+def _change(info: RunInfo, scenario: ScenarioInfo, prefix: str) -> dict[str, Any]:
+    """Ask for one change and return it as an intervention without a time."""
+    kind = st.segmented_control(
+        "What changes", [KNOB, PEOPLE], default=KNOB, required=True, key=f"{prefix}_kind", disabled=not scenario.columns
+    )
+    if kind != PEOPLE:
+        knob, value = _knob(info, scenario, prefix)
+        return {"name": f"{knob} = {value}", "do": {"effect": "set_param", "param": knob, "value": value}}
+    name = st.selectbox("What they get", list(scenario.columns), format_func=plainly, key=f"{prefix}_column")
+    value = _column_value(scenario.columns[name], f"{prefix}_value_{name}")
+    whom = st.selectbox("Whom", [EVERYONE, AT_RANDOM, BEST_CONNECTED], key=f"{prefix}_whom")
+    reached: dict[str, Any] = {}
+    if whom != EVERYONE:
+        share = st.number_input("Share of them", 0.01, 1.0, 0.1, key=f"{prefix}_share")
+        reached = {"sample": {"share": share}} if whom == AT_RANDOM else {"top": {"by": "degree", "share": share}}
+    where = st.text_input("Only where", placeholder="age > 40 and degree > 10", key=f"{prefix}_where").strip()
+    if where:
+        reached["where"] = where
+    return {"name": f"{name} = {value}", "whom": reached, "do": {"effect": "set", "column": name, "value": value}}
+
+
+def _column_value(column: Column, key: str) -> float | bool | str:
+    if column.kind == "category":
+        return str(st.selectbox("Value", column.labels, key=key))
+    if column.kind == "boolean":
+        return bool(st.toggle("Value", key=key))
+    low = None if column.low is None else float(column.low)
+    high = None if column.high is None else float(column.high)
+    return float(st.number_input("Value", low, high, "min" if low is not None else 0.0, key=key))
 
 
 def _knob(info: RunInfo, scenario: ScenarioInfo, prefix: str) -> tuple[str, Any]:
@@ -63,16 +101,20 @@ def _knob(info: RunInfo, scenario: ScenarioInfo, prefix: str) -> tuple[str, Any]
     return name, st.text_input("New value", str(held), key=f"{prefix}_{name}")
 
 
-def _inject(info: RunInfo, knob: str, value: Any) -> None:
-    row = {"name": f"{knob} = {value}", "at": info.step, "do": {"effect": "set_param", "param": knob, "value": value}}
-    checked = load_interventions({"interventions": [row]}, study_of(str(info.folder)))
+def _inject(info: RunInfo, change: dict[str, Any]) -> None:
+    checked = _check(info, change, info.step)
     session.set_value(INJECT, False)
-    inject(info.folder, [change.model_copy(update={"at": None}) for change in checked])
+    inject(info.folder, [one.model_copy(update={"at": None}) for one in checked])
 
 
-def _fork(info: RunInfo, at: int, knob: str, value: Any) -> None:
-    # JSON's texts, numbers and truth values are TOML's too.
-    folder: Path = fork_run(session.workspace(), info.folder, at, [f"params.{knob}={json.dumps(value)}"])
+def _fork(info: RunInfo, at: int, change: dict[str, Any]) -> None:
+    checked = _check(info, change, at)
+    folder: Path = fork_run(session.workspace(), info.folder, at, interventions=checked)
     start_worker([folder])
     session.set_value(FORK, False)
     session.remember("go_to_run", folder.name)
+
+
+def _check(info: RunInfo, change: dict[str, Any], at: int) -> tuple[InterventionSpec, ...]:
+    given = {"interventions": [{**change, "at": at}]}
+    return load_interventions(given, study_of(str(info.folder)), personas=inputs_of(Path(info.folder)))

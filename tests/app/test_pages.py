@@ -11,7 +11,7 @@ from app.composer.plan import duration, size
 from app.drafts import Draft
 from app.notices import LANGUAGE_NOTICE, POCKET_NOTICE
 from engine.loading import load_study
-from engine.runs import create_run, list_runs, open_workspace, read_info, start_worker
+from engine.runs import create_run, list_runs, open_workspace, read_info, read_study, start_worker
 
 MAIN = str(Path(app.__file__).with_name("main.py"))
 HOSTILE = "<b>Ada</b> {{ 7*7 }} **bold** [x](http://evil.example)"
@@ -183,6 +183,34 @@ def test_a_fork_is_a_child_of_its_run(open_page, recorded, monkeypatch):
     assert not test.error, test.error
     child = read_info(started[0])
     assert child.parent_run_id == folders[0].name
+
+
+def test_a_fork_may_change_the_best_connected(open_page, recorded, monkeypatch):
+    workspace, folders = recorded
+    started = []
+    monkeypatch.setattr("app.verbs.start_worker", lambda folders: started.extend(folders) or 0)
+    test = open_page(workspace, "live", run=folders[0].name)
+    test.button_group(key="fork_kind").set_value("Some people").run()
+    column = test.selectbox(key="fork_column").value
+    test.selectbox(key="fork_whom").set_value("those with the most ties").run()
+    test.number_input(key="fork_share").set_value(0.25).run()
+    test.button(key="fork").click().run()
+    assert not test.exception
+    assert not test.error, test.error
+    (change,) = read_study(started[0]).interventions
+    assert change.whom.top.by == "degree" and change.whom.top.share == 0.25
+    assert change.do.effect == "set" and change.do.model_extra["column"] == column
+
+
+def test_a_fork_with_an_impossible_condition_says_so(open_page, recorded, monkeypatch):
+    workspace, folders = recorded
+    monkeypatch.setattr("app.verbs.start_worker", lambda folders: pytest.fail("nothing may start"))
+    test = open_page(workspace, "live", run=folders[0].name)
+    test.button_group(key="fork_kind").set_value("Some people").run()
+    test.text_input(key="fork_where").set_value("agee > 4").run()
+    test.button(key="fork").click().run()
+    assert not test.exception
+    assert any("agee" in error.value for error in test.error)
 
 
 def test_hostile_words_stay_words(open_page, recorded):

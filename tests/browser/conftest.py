@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -52,13 +52,13 @@ class Studio:
         for _ in range(240):
             if self.process.poll() is not None:
                 break
-            try:
-                with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)) as connection:
-                    connection.request("GET", f"/_stcore/health?token={self.token}")
-                    if connection.getresponse().status == 200:
-                        return
-            except OSError:
-                pass
+            with (
+                suppress(OSError),
+                closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)) as connection,
+            ):
+                connection.request("GET", f"/_stcore/health?token={self.token}")
+                if connection.getresponse().status == 200:
+                    return
             time.sleep(0.25)
         raise AssertionError(f"the studio did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
 
