@@ -192,7 +192,7 @@ def unhappy_share(world):
 class Schelling:
     """Two groups on a torus who move away from too few of their own."""
 
-    display = "like_share"
+    display = "group"
     columns = {
         "like_share": column(
             "float64", help="Share of neighbours of the same group; 1 without any.", low=0, high=1, initial=1.0
