@@ -1,4 +1,4 @@
-"""Report: one self-contained HTML file of one or more runs, previewed in a sandbox, to keep and to pass on."""
+"""Report: one self-contained file of one or more runs, HTML or PDF, previewed in a sandbox, to keep and to pass on."""
 
 from __future__ import annotations
 
@@ -94,7 +94,32 @@ def _build(runs: list[RunInfo]) -> None:
         st.error(safe(error))
         return
     session.remember("report", out.name)
+    session.remember("report_runs", [str(info.folder) for info in runs])
     session.set_address(report=out.name)
+
+
+def _offer_pdf(path: Path) -> None:
+    """Make the same report as PDF when it is asked for, and offer it once it is there and not older."""
+    pdf = path.with_suffix(".pdf")
+    folders = [Path(folder) for folder in session.recall("report_runs", [])]
+    fresh = pdf.is_file() and pdf.stat().st_mtime >= path.stat().st_mtime
+    if not fresh and folders and st.button("Make PDF", key="build_pdf", icon=":material/picture_as_pdf:"):
+        try:
+            with st.spinner("Writing the PDF"):
+                write_report(folders, pdf)
+            fresh = True
+        except MicrocosmError as error:
+            st.error(safe(error))
+    if fresh:
+        st.download_button(
+            "Download PDF",
+            pdf.read_bytes(),
+            pdf.name,
+            "application/pdf",
+            key="download_pdf",
+            icon=":material/download:",
+            on_click="ignore",
+        )
 
 
 def _preview(path: Path) -> None:
@@ -108,6 +133,7 @@ def _preview(path: Path) -> None:
             icon=":material/download:",
             on_click="ignore",
         )
+        _offer_pdf(path)
         st.text(f"{path.stat().st_size / 1e6:.1f} MB, in the workspace under exports")
     # The route answers with a sandbox policy: the report has neither the studio's origin nor any network.
     st.iframe(f"/microcosm/report/{path.name}?v={int(path.stat().st_mtime)}", height=560, alt="Preview of the report")

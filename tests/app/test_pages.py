@@ -240,6 +240,9 @@ def test_a_report_is_written_into_the_exports(open_page, recorded):
     found = list(workspace.exports.glob("*.html"))
     assert len(found) == 1
     assert "<b>Ada</b>" not in found[0].read_text(encoding="utf-8")
+    test.button(key="build_pdf").click().run()
+    assert not test.exception and not test.error
+    assert found[0].with_suffix(".pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_an_unknown_run_in_the_address_is_no_crash(open_page, recorded):
