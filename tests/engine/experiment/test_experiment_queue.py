@@ -186,7 +186,7 @@ def test_more_replicates_are_added_and_rests_are_taken_up(workspace, study):
 
 
 def test_a_queue_goes_on_alone_pauses_and_survives_a_kill(workspace, tables):
-    longer = {"steps": 300, "replicates": 1, "population": {"size": 20_000}, "record": {"states": "none"}}
+    longer = {"steps": 1500, "replicates": 1, "population": {"size": 20_000}, "record": {"states": "none"}}
     study = load_study(tables | longer)
     experiment = create_experiment(workspace, study)
     (pid,) = start_experiment(experiment)
@@ -206,8 +206,8 @@ def test_a_queue_goes_on_alone_pauses_and_survives_a_kill(workspace, tables):
     (pid,) = start_experiment(experiment)
     wait_for_status(lambda status: any(info.step > 0 for info in status.running))
     os.kill(pid, signal.SIGKILL)
-    killed = wait_for_status(lambda status: status.workers == 0)
-    assert killed.counts["interrupted"] == 1
+    killed = wait_for_status(lambda status: status.workers == 0 and not status.running)
+    assert killed.counts["interrupted"] == 1, killed
     run_experiment(workspace, study, workers=2)
     assert queue_status(workspace, experiment.experiment_id).counts == {"done": 2}
 
