@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import tomllib
 from argparse import Namespace
@@ -93,7 +94,15 @@ def cancel(arguments: Namespace) -> int:
 def replay(arguments: Namespace) -> int:
     """Compute a run again and print both digests; 1 where they differ."""
     folder = _find(arguments)
-    outcome = replay_run(folder)
+    info, started = read_info(folder), time.monotonic()
+    with ProgressLines() as progress:
+
+        def show(step: int, last: int) -> None:
+            rate = step / max(time.monotonic() - started, 1e-3)
+            shown = {"status": "running", "phase": "replaying", "step": step, "steps": last, "steps_per_s": rate}
+            progress.show(dataclasses.replace(info, **shown, remaining_s=(last - step) / rate if rate else None))
+
+        outcome = replay_run(folder, on_step=show)
     if arguments.json:
         say_json({"run_id": folder.name, **_fields(outcome)})
     else:
