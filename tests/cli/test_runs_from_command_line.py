@@ -110,7 +110,8 @@ def test_replay_of_another_digest_leaves_with_1(microcosm, finished, monkeypatch
     from app.commands import running
     from engine.runs import ReplayResult
 
-    monkeypatch.setattr(running, "replay_run", lambda folder, on_step=None: ReplayResult(False, False, 3, "aa", "bb", 12))
+    other = ReplayResult(False, False, 3, "aa", "bb", 12)
+    monkeypatch.setattr(running, "replay_run", lambda folder, on_step=None: other)
     status, out, errors = microcosm("replay", finished[0]["run_id"], as_json=False)
     assert status == 1
     assert "aa" in out
