@@ -153,7 +153,11 @@ def test_report(microcosm, finished, tmp_path):
     assert microcosm("report", *ids, "-o", out, "--force")[0] == 0
     assert out.read_bytes() == before
     assert microcosm("report", ids[0], "-o", tmp_path)[0] == 1
-    assert microcosm("report", ids[0], "-o", tmp_path / "report.pdf")[0] == 1
+    assert microcosm("report", ids[0], "-o", tmp_path / "report.pdf")[0] == 0
+    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
+    status, _, errors = microcosm("report", ids[0], "-o", tmp_path / "report.docx")
+    assert status == 1
+    assert ".pdf" in errors
 
 
 def test_pause_inject_resume_cancel(microcosm, workspace, tmp_path):
