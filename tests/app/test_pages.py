@@ -248,8 +248,10 @@ def test_a_report_is_written_into_the_exports(open_page, recorded):
 def test_an_unknown_run_in_the_address_is_no_crash(open_page, recorded):
     workspace, _ = recorded
     for run in ("nothing", "../../etc", "/tmp"):
-        open_page(workspace, "live", run=run)
-        open_page(workspace, "explore", run=run)
+        for page in ("live", "explore"):
+            test = open_page(workspace, page, run=run)
+            assert not test.exception
+            assert "/etc" not in texts(test)
 
 
 def test_words_for_time_and_size():
