@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-PolicyName = Literal["rule", "language", "scripted", "mixture"]
+PolicyName = str
+"""Name of a registered policy; `engine.validation` checks it against `registry.policies`."""
 
 
 class Part(BaseModel):
@@ -36,8 +37,8 @@ class MapSpec(Part):
             to[0] + (x - range[0]) / (range[1] - range[0]) * (to[1] - to[0]). Ends in reverse turn the scale round.
         labels: New value by code or value label of the variable: all texts (a category), all numbers, or all true and
             false. An answer that is not named keeps its value label.
-        missing: What becomes of a respondent without an answer: drop the row, or draw an answer from those who gave
-            one, by weight.
+        missing: What becomes of a respondent without an answer: drop the row; draw an answer from those who gave
+            one, by weight; or keep the codes of missing answers as categories of their own.
         missing_codes: Answers that count as missing, on top of those that the file declares.
     """
 
@@ -45,8 +46,65 @@ class MapSpec(Part):
     range: tuple[float, float] | None = None
     to: tuple[float, float] | None = None
     labels: dict[str, str | bool | float] = Field(default_factory=dict)
-    missing: Literal["drop", "draw"] = "drop"
+    missing: Literal["drop", "draw", "keep"] = "drop"
     missing_codes: tuple[float | str, ...] = ()
+
+
+class RakeSpec(Part):
+    """Shares that the people shall have, one column at a time (raking).
+
+    Attributes:
+        targets: For each column, the share of each category or interval (`<30`, `30..60`, `>=60`); shares of a column
+            sum to 1 or to 100, or all columns hold counts of one total.
+        tolerance: Largest difference between a target and the share that is reached.
+        rounds: Most rounds over all columns.
+    """
+
+    targets: dict[str, dict[str, float]] = Field(default_factory=dict)
+    tolerance: float = Field(1e-6, gt=0, lt=0.5)
+    rounds: int = Field(500, ge=1, le=100_000)
+
+
+class HouseholdSpec(Part):
+    """Households: agents next to each other live together, with ages that fit.
+
+    Attributes:
+        sizes: Share of households by number of people, for example {"1" = 0.4, "2" = 0.35, "3" = 0.25}.
+        couples: Of the households of two or more, the share led by two partners.
+        single_parents: The share led by one adult with children; in the others all are adults.
+    """
+
+    sizes: dict[str, float]
+    couples: float = Field(0.75, ge=0, le=1)
+    single_parents: float = Field(0.12, ge=0, le=1)
+
+
+class SpreadSpec(Part):
+    """Traits spread evenly over their ranges (quasi-Monte-Carlo): coverage instead of a resemblance to anyone.
+
+    Attributes:
+        columns: Columns to spread: those of the recipe through its distributions, others evenly over their range.
+        method: sobol or halton.
+    """
+
+    columns: tuple[str, ...] = Field(min_length=1, max_length=50)
+    method: Literal["sobol", "halton"] = "sobol"
+
+
+class ScoreSpec(Part):
+    """Answers to an instrument's items, scored into columns.
+
+    Attributes:
+        instrument: Name of the instrument, for example mini_ipip.
+        prefix: Beginning of the variables' names, before the number of the item.
+        items: Variable of an item by the item's number, where the names follow no rule.
+        missing: drop respondents without a score, or draw one from those who have it.
+    """
+
+    instrument: str
+    prefix: str = ""
+    items: dict[str, str] = Field(default_factory=dict)
+    missing: Literal["drop", "draw"] = "drop"
 
 
 class PopulationSpec(Part):
@@ -56,27 +114,42 @@ class PopulationSpec(Part):
         size: Number of agents.
         recipe: Name of a recipe.
         personas: Name of a persona pack.
-        file: Survey file (.sav, .zsav, .dta, .csv, .tsv), from the study's folder; each agent is a respondent, drawn
-            with replacement with a probability proportional to the weight.
+        file: Survey file (.sav, .zsav, .dta, .sas7bdat, .csv, .tsv, .parquet, .xlsx), from the study's folder; each
+            agent is a respondent.
+        draw: weight (with replacement, with a probability proportional to the weight) or rows (every usable
+            respondent once, in the order of the file, with the weight as a column).
         weight: Variable of the file with the weights; None for equal ones.
+        id: Variable of the file that tells respondents apart; kept as the column `source_ref`.
         encoding: Encoding of the file's texts, where the file declares none or a wrong one.
         map: How variables become columns, by column name.
         keep: Further variables that are kept under their own names.
+        score: Answers that are scored into columns, by a name of your choice.
         redistribute: Whether the survey's licence lets a run keep a copy of the whole file; otherwise it keeps only
             the columns of the respondents that were drawn.
         columns: Columns written in the study: lists of values, or distributions.
+        rake: Shares that the people shall have.
+        households: Households of people who live together.
+        spread: Traits that are spread evenly instead of drawn.
+        lang: Language of the sentences that describe a person, for example en or de.
     """
 
     size: int | None = Field(None, ge=1, le=100_000_000)
     recipe: str | None = None
     personas: str | None = None
     file: str | None = None
+    draw: Literal["weight", "rows"] = "weight"
     weight: str | None = None
+    id: str | None = None
     encoding: str | None = None
     map: dict[str, MapSpec] = Field(default_factory=dict)
     keep: tuple[str, ...] = ()
+    score: dict[str, ScoreSpec] = Field(default_factory=dict)
     redistribute: bool = False
     columns: dict[str, Any] = Field(default_factory=dict)
+    rake: RakeSpec | None = None
+    households: HouseholdSpec | None = None
+    spread: SpreadSpec | None = None
+    lang: str = "en"
 
 
 class LayerSpec(Part):

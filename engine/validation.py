@@ -255,6 +255,8 @@ def _check_decisions(study: Study, known: _Known, findings: Findings) -> None:
             findings.add(f"nothing in {info.name} is a person's decision (mechanism only); leave this table out", *path)
         elif name not in valid:
             findings.add(unknown(name, f"a decision of {info.name}", valid), *path)
+        if spec.policy not in registry.policies:
+            findings.add(unknown(spec.policy, "a policy", list(registry.policies)), *path, "policy")
         for field in spec.persona_fields or ():
             sentence = unknown(field, "a column of the population", known.columns)
             if field not in known.columns and known.is_mistake(sentence):

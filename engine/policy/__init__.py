@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from engine import registry
+from engine.policy.language import decide_by_language, write_by_language
+from engine.policy.mixture import assign_mixture
+from engine.policy.policies import Decided, PolicyInfo
 from engine.policy.records import DecisionBatch, Message, Situation
-
-
-@dataclass(frozen=True)
-class PolicyInfo:
-    """A policy that a study can name."""
-
-    name: str
-    help: str
-    needs_model: bool
-
+from engine.policy.rule import decide_by_chance, decide_by_rule
 
 for _info in (
-    PolicyInfo("rule", "The scenario's rule decides for everyone.", False),
-    PolicyInfo("language", "The language model's answer probabilities decide for everyone.", True),
-    PolicyInfo("scripted", "Seeded random answers, each option equally likely: a null model.", False),
-    PolicyInfo("mixture", "The language model decides for a share of the agents, the rule for the others.", True),
+    PolicyInfo("rule", "The scenario's rule decides for everyone.", False, decide_by_rule),
+    PolicyInfo(
+        "language",
+        "The language model's answer probabilities decide for everyone.",
+        True,
+        decide_by_language,
+        write_by_language,
+    ),
+    PolicyInfo("scripted", "Seeded random answers, each option equally likely: a null model.", False, decide_by_chance),
+    PolicyInfo(
+        "mixture",
+        "The language model decides for a share of the agents, the rule for the others.",
+        True,
+        assign=assign_mixture,
+    ),
 ):
     registry.policies.register(_info.name, _info)
 
-__all__ = ["DecisionBatch", "Message", "PolicyInfo", "Situation"]
+__all__ = ["Decided", "DecisionBatch", "Message", "PolicyInfo", "Situation"]

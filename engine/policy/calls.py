@@ -42,6 +42,18 @@ class Room(Protocol):
     def spec_of(self, ask: Decision | Writing) -> DecisionSpec:
         """Return who decides."""
 
+    def name(self, agent: int) -> str:
+        """Return how others call an agent."""
+
+    def add_text(self, text: str) -> int:
+        """Store a text and return its id."""
+
+    def say(self, agent: int, text: str, channel: str, turn: int = 0, situation_id: int = -1) -> None:
+        """Record a message."""
+
+    def emit(self, kind: str, agent: int | None = None, **detail: Any) -> None:
+        """Record an event."""
+
 
 class Rows(Mapping[str, NDArray[Any]]):
     """Columns of some agents, cut out when they are read."""

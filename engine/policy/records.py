@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from engine.decision import FloatArray, IntArray
 
-RULE, LANGUAGE, SCRIPTED = 0, 1, 2
-POLICY_NAMES = ("rule", "language", "scripted")
+POLICY_NAMES = ("rule", "language", "scripted", "human", "surrogate", "replay")
+"""Policies by their code in the tables of a run; a code never changes its meaning."""
+RULE, LANGUAGE, SCRIPTED, HUMAN, SURROGATE, REPLAY = range(len(POLICY_NAMES))
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class DecisionBatch:
         actions: Option index, or the number itself for `Integers`.
         p: Probability of the action, float32; 1 where a rule left no choice.
         situations: Situation ids, -1 where a rule decided.
-        policy: 0 rule, 1 language, 2 scripted, int8.
+        policy: Code of the policy of each action, a place in `POLICY_NAMES`, int8.
     """
 
     decision: str

@@ -165,10 +165,9 @@ def test_six_mistakes_give_six_messages():
         {intervention(SET, 'when = "polarisation > 0.5"')}
         """
     ) == [
-        "policy = 'langage' is not one of 'rule', 'language', 'scripted', 'mixture'; did you mean 'language'?"
-        " @ decisions.listen.policy (f.toml)",
         f"'epsilom' is not a knob of {NAME}; did you mean 'epsilon'? @ params.epsilom (f.toml)",
         "p_rewire = 1.4 is not in [0, 1] @ network.p_rewire (f.toml)",
+        "'langage' is not a policy; did you mean 'language'? @ decisions.listen.policy (f.toml)",
         "at = 40 is not in [0, 39]; the run has 40 steps @ interventions.0.at (f.toml)",
         "'agee' is not a column; did you mean 'age'? @ interventions.0.whom.where (f.toml)",
         f"'polarisation' is not a measure of {NAME}; did you mean 'polarization'? @ interventions.1.when (f.toml)",
