@@ -326,8 +326,11 @@ def study_tables(study: Study) -> dict[str, Any]:
     population = full["population"]
     if not population["columns"] and {"recipe", "personas", "file"} & population.keys():
         del population["columns"]
-    for key in ("map", "keep", "redistribute"):
+    for key in ("map", "keep", "score", "redistribute"):
         if not population[key]:
+            del population[key]
+    for key, usual in (("draw", "weight"), ("lang", "en")):
+        if population[key] == usual:
             del population[key]
     for table in population.get("map", {}).values():
         for key in [key for key in ("labels", "missing_codes") if not table[key]]:

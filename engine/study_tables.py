@@ -13,7 +13,7 @@ from engine import registry
 from engine.problems import Findings, plain, shown
 
 _PEOPLE = ("recipe", "personas", "file")
-_OF_A_FILE = ("weight", "encoding", "map", "keep", "redistribute")
+_OF_A_FILE = ("draw", "weight", "id", "encoding", "map", "keep", "score", "redistribute")
 _SOURCES = ("recipe", "personas", "file", "columns")
 
 
