@@ -121,8 +121,18 @@ def _report(parser: argparse.ArgumentParser) -> None:
 
 
 def _models(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("list", "info"), help="list the model files, or read one")
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="with info: pocket, a file or a name")
+    parser.add_argument("action", choices=("list", "info", "pull", "test"), help="list, read, fetch or try out models")
+    parser.add_argument(
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help="pocket, a file or a name; with pull OWNER/REPOSITORY/FILE.gguf or a URL",
+    )
+    parser.add_argument("--sha256", metavar="HEX", help="with pull: the checksum that the file must have")
+    parser.add_argument("--name", metavar="FILE", help="with pull: keep the file under this name")
+    parser.add_argument("--ask", metavar="TEXT", help="with test: the question")
+    parser.add_argument("--options", nargs="+", metavar="OPTION", help="with test: the answers to choose from")
+    parser.add_argument("--no-speed", action="store_true", help="with test: leave the speed test out")
 
 
 def _bench(parser: argparse.ArgumentParser) -> None:
@@ -153,7 +163,7 @@ VERBS = (
     Verb("fork", "Start a run that branches off another at a step.", "commands.running:fork", _fork),
     Verb("export", "Write a run as DuckDB, Parquet or CSV.", "commands.results:export", _export),
     Verb("report", "Write a self-contained report of one or more runs.", "commands.results:report", _report),
-    Verb("models", "List model files or read one.", "commands.models:models", _models),
+    Verb("models", "List, read, fetch and try out model files.", "commands.models:models", _models),
     Verb("bench", "Run the benchmarks of a source checkout.", "commands.bench:bench", _bench),
     Verb("doctor", "Check this installation and say what to mend.", "doctor:doctor", _nothing),
 )
@@ -212,8 +222,6 @@ def find_unknown_verb(words: Sequence[str]) -> str | None:
     names = [verb.name for verb in VERBS]
     if word in PLANNED:
         return f"microcosm: '{word}' is not there yet; meanwhile {PLANNED[word]}"
-    if list(words[:2]) in (["models", "pull"], ["models", "test"]):
-        return f"microcosm: 'models {words[1]}' is not there yet; put a GGUF file into the models folder instead"
     if word in names:
         return None
     import difflib

@@ -59,6 +59,7 @@ def check_installation(workspace: str | None = None) -> Iterator[Check]:
     for check in (_check_workspace, _check_disk):
         yield _survive(check, workspace)
     yield _check_model_library()
+    yield from _check_devices()
     yield _check_embedded_model()
 
 
@@ -163,6 +164,25 @@ def _check_model_library() -> Check:
     return Check(
         "ok", "language model library", f"{MODEL_PACKAGE} {version}, {'with' if offload else 'no'} GPU offload"
     )
+
+
+def _check_devices() -> Iterator[Check]:
+    """Yield one line per device of llama.cpp, and what would make it use a graphics card that it cannot use yet."""
+    from engine.llm.devices import advise_build, find_graphics_card, list_devices
+
+    if os.environ.get("MICROCOSM_NO_MODEL") == "1":
+        return
+    try:
+        devices = list_devices()
+    except MicrocosmError:
+        return  # the line before has said why
+    for device in devices:
+        memory = f"{as_size(device.free_bytes)} of {as_size(device.total_bytes)} free"
+        yield Check("ok", f"model device {device.name}", f"{device.description}, {device.kind}, {memory}")
+    advice = advise_build(devices)
+    if advice:
+        found = f"a card for {find_graphics_card()} is there, and the installed llama.cpp cannot use it"
+        yield Check("warn", "graphics card", found, f"install its build tools, then: {advice}")
 
 
 def _check_embedded_model() -> Check:

@@ -112,14 +112,18 @@ def find_parts(path: Path, header: Header) -> list[Path]:
 
 
 def _check_memory(spec: ModelSpec, path: Path, header: Header) -> None:
-    context = min(spec.n_ctx or CHECKED_CONTEXT, header.dimension("context_length", CHECKED_CONTEXT))
-    need = header.tensor_bytes + context * _bytes_per_token(header) + SPARE_BYTES
+    need = header.tensor_bytes + context_bytes(header, spec.n_ctx) + SPARE_BYTES
     free = available_memory()
     if need > free:
         raise ModelError(
             f"the model {path.name} needs about {need / 2**30:.2f} GiB of memory and {free / 2**30:.2f} GiB is "
             "available; close other programs, or choose a smaller or more strongly quantized file"
         )
+
+
+def context_bytes(header: Header, n_ctx: int | None = None) -> int:
+    """Return the memory of a context of `n_ctx` tokens (None: the usual one), at most the model's own length."""
+    return min(n_ctx or CHECKED_CONTEXT, header.dimension("context_length", CHECKED_CONTEXT)) * _bytes_per_token(header)
 
 
 def _bytes_per_token(header: Header) -> int:
@@ -153,8 +157,8 @@ def read_model_info(path: Path | str, *, hashed: bool = True) -> dict[str, Any]:
         hashed: Whether to read the whole file for its sha256; None stands for it otherwise.
 
     Returns:
-        name, architecture, quantization, context (tokens), n_params, size_bytes, template (bool), description,
-        licence, sha256, path.
+        name, architecture, quantization, context (tokens), n_params, n_layers, size_bytes, memory_bytes (weights,
+        a usual context and the program), context_bytes (of it), template (bool), description, licence, sha256, path.
 
     Raises:
         ModelError: not a complete GGUF file.
@@ -168,6 +172,9 @@ def read_model_info(path: Path | str, *, hashed: bool = True) -> dict[str, Any]:
         "quantization": quantization_of(header),
         "context": header.dimension("context_length"),
         "n_params": header.n_params,
+        "n_layers": header.dimension("block_count"),
+        "memory_bytes": header.tensor_bytes + context_bytes(header) + SPARE_BYTES,
+        "context_bytes": context_bytes(header),
         "size_bytes": path.stat().st_size,
         "template": isinstance(entries.get("tokenizer.chat_template"), str),
         "description": str(entries.get("general.description", "")),
