@@ -15,6 +15,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from engine.threads import run_ranges
+
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _MASK, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -61,8 +63,8 @@ def stream_key(seed: int, stream: str) -> np.uint64:
 
 
 @njit(cache=True, nogil=True)
-def _fill(out, key, step, turns, agent_ids, lane):  # type: ignore[no-untyped-def]
-    for i in range(out.size):
+def _fill(begin, end, out, key, step, turns, agent_ids, lane):  # type: ignore[no-untyped-def]
+    for i in range(begin, end):
         out[i] = keyed_uniform(key, step, turns[i], agent_ids[i], lane)
 
 
@@ -77,7 +79,7 @@ def draw_uniform(
     ids = np.ascontiguousarray(agent_ids, dtype=np.int64)
     turns = np.ascontiguousarray(np.broadcast_to(np.asarray(turn, np.int64), ids.shape))
     out = np.empty(ids.size, np.float64)
-    _fill(out, stream_key(seed, stream), int(step), turns, ids, int(lane))
+    run_ranges(_fill, ids.size, out, stream_key(seed, stream), int(step), turns, ids, int(lane))
     return out
 
 

@@ -103,11 +103,12 @@ def _meet(x, first, second, epsilon, mu):
     largest = 0.0
     for m in range(first.size):
         i, j = first[m], second[m]
-        difference = x[j] - x[i]
-        if abs(difference) <= epsilon:
-            x[i] += mu * difference
-            x[j] -= mu * difference
-            largest = max(largest, abs(mu * difference))
+        own, other = x[i], x[j]
+        difference = other - own
+        shift = mu * difference * np.float64(abs(difference) <= epsilon)  # no branch: who listens cannot be foreseen
+        x[i] = own + shift
+        x[j] = other - shift
+        largest = max(largest, abs(shift))
     return largest
 
 
@@ -135,14 +136,17 @@ def _any_tie_between(x, indptr, indices, low, high):
 
 
 @njit(cache=True, nogil=True)
-def _add_neighbours(x, indptr, indices, epsilon, total, n_heard):
+def _add_neighbours(begin, end, indptr, indices, x, epsilon, total, n_heard):
     """Add to `total` and `n_heard` the opinions within epsilon among each agent's neighbours."""
-    for i in range(x.size):
+    for i in range(begin, end):
+        own, s, heard = x[i], total[i], n_heard[i]
         for e in range(indptr[i], indptr[i + 1]):
             y = x[indices[e]]
-            if abs(y - x[i]) <= epsilon:
-                total[i] += y
-                n_heard[i] += 1
+            near = np.float64(abs(y - own) <= epsilon)  # no branch: who is heard cannot be foreseen
+            s += y * near
+            heard += near
+        total[i] = s
+        n_heard[i] = heard
 
 
 @njit(cache=True, nogil=True)
@@ -175,6 +179,8 @@ def draw_meetings(world):
     meeting = np.arange(number)
     place = (world.uniform("meeting", np.zeros(number, np.int64), turn=meeting) * sum(sizes)).astype(np.int64)
     first, second = np.empty(number, np.int64), np.empty(number, np.int64)
+    if len(graphs) == 1 and not graphs[0].complete:
+        return graphs[0].stored_ties(place)
     for graph, size in zip(graphs, sizes, strict=True):
         here = np.flatnonzero((place >= 0) & (place < size))
         at = place[here]
@@ -183,8 +189,7 @@ def draw_meetings(world):
             rest = at % (graph.n - 1)
             second[here] = rest + (rest >= first[here])
         else:
-            first[here] = np.searchsorted(graph.indptr, at, side="right") - 1
-            second[here] = graph.indices[at]
+            first[here], second[here] = graph.stored_ties(at)
         place -= size
     return first, second
 
@@ -219,7 +224,7 @@ def average_within(network, x, epsilon):
         if graph.complete:
             _add_everyone(x, np.argsort(x, kind="stable"), epsilon, total, n_heard)
         else:
-            _add_neighbours(x, graph.indptr, graph.indices, epsilon, total, n_heard)
+            graph.pull(_add_neighbours, x, epsilon, total, n_heard)
     return np.clip(total / n_heard, x.min(), x.max())
 
 

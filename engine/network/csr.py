@@ -136,3 +136,33 @@ def merge_rows(indptr, indices, weights, add_ptr, add, cut_ptr, cut, weight):  #
             a += 1
         out_ptr[i + 1] = kept
     return out_ptr, out[:kept].copy(), out_weights[: kept if weighted else 0].copy()
+
+
+@njit(cache=True, nogil=True)
+def build_guide(indptr, shift):  # type: ignore[no-untyped-def]
+    """Return the row that holds every 2**shift-th stored tie, uint32, so that `find_rows` starts next to the answer.
+
+    Source: Chen and Asau (1974), "On generating random variates from an empirical distribution", the guide table.
+    """
+    size = ((indptr[-1] - 1) >> shift) + 1 if indptr[-1] > 0 else 0
+    guide = np.empty(size, np.uint32)
+    row = 0
+    for part in range(size):
+        first = np.int64(part) << shift
+        while indptr[row + 1] <= first:
+            row += 1
+        guide[part] = row
+    return guide
+
+
+@njit(cache=True, nogil=True)
+def find_rows(begin, end, indptr, indices, guide, shift, places, rows, others):  # type: ignore[no-untyped-def]
+    """Write the row and the neighbour of each stored tie `places[begin:end]` into `rows` and `others`."""
+    for k in range(begin, end):  # two passes, so that each one's memory is read far ahead
+        rows[k] = guide[places[k] >> shift]
+        others[k] = indices[places[k]]
+    for k in range(begin, end):
+        row = rows[k]
+        while indptr[row + 1] <= places[k]:
+            row += 1
+        rows[k] = row

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 
 from engine import registry
 from engine.errors import NetworkError
-from engine.network.csr import build_rows, drop_duplicates, merge_rows
+from engine.network.csr import build_guide, build_rows, drop_duplicates, find_rows, merge_rows
+from engine.threads import run_ranges
 
 MAX_COMPLETE_TIES = 5_000_000
 MAX_AGENTS = 2**32 - 1
 _SHOWN_ROWS = 5
+_GUIDE_SHIFT = 3  # a guide of one row for every 8 ties: half a byte a tie, one or two rows from the answer
 
 IdArray = NDArray[np.uint32]
 
@@ -110,6 +113,34 @@ class Graph:
         row = self.neighbours(source)
         place = int(np.searchsorted(row, target))
         return place < row.size and int(row[place]) == target
+
+    def stored_ties(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return (agent, neighbour) of stored ties by their place in `indices`, int64 (k,) each.
+
+        Args:
+            places: From 0 to `indices.size` - 1, int64 (k,); not checked.
+        """
+        agents, others = np.empty(places.size, np.int64), np.empty(places.size, np.int64)
+        arrays = (self.indptr, self.indices, self._guide, _GUIDE_SHIFT, places, agents, others)
+        run_ranges(find_rows, places.size, *arrays)
+        return agents, others
+
+    @cached_property
+    def _guide(self) -> IdArray:
+        guide: IdArray = build_guide(self.indptr, _GUIDE_SHIFT)
+        return guide
+
+    def pull(self, kernel: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Call `kernel(begin, end, indptr, indices, *arguments)` on ranges that cover all agents, on several threads.
+
+        Args:
+            kernel: Compiled with `nogil`; changes only the entries of agents begin to end - 1.
+            *arguments: Handed on.
+
+        Returns:
+            What each call returned, in the order of the ranges.
+        """
+        return run_ranges(kernel, self.n, self.indptr, self.indices, *arguments)
 
     def edges(self) -> tuple[IdArray, IdArray, NDArray[np.float32]]:
         """Return (source, target, weight) with each tie once, by source, then target; weight 1 where there are none.
