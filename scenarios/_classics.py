@@ -58,14 +58,22 @@ def draw_seeds(world):
 
 
 @njit(cache=True, nogil=True)
-def _add_neighbours(x, indptr, indices, weights, total, strength):
+def _add_neighbours(begin, end, indptr, indices, weights, x, total, strength):
     """Add each agent's sum of w x over its neighbours to `total` and its sum of w to `strength`; no weights mean 1."""
-    weighted = weights.size > 0
-    for i in range(x.size):
-        for e in range(indptr[i], indptr[i + 1]):
-            w = weights[e] if weighted else 1.0
-            total[i] += w * x[indices[e]]
-            strength[i] += w
+    for i in range(begin, end):
+        s = total[i]
+        if weights.size:
+            w_all = strength[i]
+            for e in range(indptr[i], indptr[i + 1]):
+                w = np.float64(weights[e])
+                s += w * x[indices[e]]
+                w_all += w
+            strength[i] = w_all
+        else:
+            for e in range(indptr[i], indptr[i + 1]):
+                s += x[indices[e]]
+            strength[i] += indptr[i + 1] - indptr[i]
+        total[i] = s
 
 
 def average_neighbours(network, x):
@@ -86,14 +94,14 @@ def average_neighbours(network, x):
             strength += x.size - 1
         else:
             weights = none if graph.weights is None else graph.weights
-            _add_neighbours(x, graph.indptr, graph.indices, weights, total, strength)
+            graph.pull(_add_neighbours, weights, x, total, strength)
     tied = strength > 0
     return np.where(tied, total / np.where(tied, strength, 1.0), x), tied
 
 
 @njit(cache=True, nogil=True)
-def _count_marked(mark, indptr, indices, counts):
-    for i in range(mark.size):
+def _count_marked(begin, end, indptr, indices, mark, counts):
+    for i in range(begin, end):
         k = 0
         for e in range(indptr[i], indptr[i + 1]):
             k += mark[indices[e]]
@@ -113,7 +121,7 @@ def count_neighbours(network, mark):
         if graph.complete:
             marked += int(np.count_nonzero(mark)) - mark
         else:
-            _count_marked(mark, graph.indptr, graph.indices, marked)
+            graph.pull(_count_marked, mark, marked)
     return marked, degree
 
 

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 import traceback
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -102,9 +102,10 @@ class Execution:
         self.frames: LiveWriter | None = None
         self._began = time.time()
         self._committed_at = self._checkpointed_at = time.monotonic()
-        self._polled_at = self._frame_at = 0.0
+        self._polled_at = self._frame_at = self._setup_began = 0.0
         self._checkpointed_step = -1
         self._hits_before = 0
+        self._phase_s = {name: float(self.known.get(name) or 0.0) for name in ("setup_s", "compile_s", "consolidate_s")}
         self._start_segments: list[Segment] = []
 
     # -- from start to end -----------------------------------------------------------------------------------------
@@ -140,8 +141,10 @@ class Execution:
         study = read_study(self.folder)
         start = self._find_start()
         rewind(self.catalog, start.step if start else -1)
-        self._warm_up(study)
+        with self._timed("compile_s"):
+            self._warm_up(study)
         self._say(phase="setting up")
+        self._setup_began = time.perf_counter()
         self.injections.wait([request for request in self.catalog.requests() if request.verb == INJECT])
         model = self.worker.model(study, self.folder)
         model.announce = lambda phase: self._say(phase=phase, model=model.describe())
@@ -201,7 +204,8 @@ class Execution:
         try:
             if status in ("done", "cancelled") and last >= 0:
                 self._say(phase="consolidating")
-                consolidate(self.folder, status=final)
+                with self._timed("consolidate_s"):
+                    consolidate(self.folder, status=final)
         except Exception as error:
             if not is_disk_full(error) and not isinstance(error, StorageFull):
                 raise
@@ -210,11 +214,20 @@ class Execution:
         (self.folder / RESERVE_NAME).unlink(missing_ok=True)
         peak = max(peak_rss_bytes(), int(self.known.get("peak_rss_bytes") or 0))
         wall = float(self.known.get("wall_s") or 0.0) + now - self._began
-        self._say(**final, phase="", peak_rss_bytes=peak, wall_s=wall)
+        self._say(**final, **self._phase_s, phase="", peak_rss_bytes=peak, wall_s=wall)
         return str(final["status"])
 
     def _say(self, **values: Any) -> None:
         self.catalog.write_status(**values)
+
+    @contextlib.contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        """Add what the block takes to the seconds of a phase, over all workers of the run."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._phase_s[phase] += time.perf_counter() - began
 
     # -- before the first step -------------------------------------------------------------------------------------
 
@@ -273,6 +286,7 @@ class Execution:
             self._open_frames(record.world)
         self._say(phase="running", step=record.step)
         self._committed_at = self._checkpointed_at = time.monotonic()
+        self._phase_s["setup_s"] += time.perf_counter() - self._setup_began
         self.progress.start(record.step)
 
     def _open_frames(self, world: World) -> None:

@@ -83,6 +83,9 @@ class RunResult:
         steps: Last step done.
         wall_s: Time of all its workers, from start to end.
         step_s: Time of the step loop with recording and flush; without set-up, compilation and consolidation.
+        setup_s: Time to build and record population, network and first state.
+        compile_s: Time to compile kernels on a tiny study, or to load them compiled.
+        consolidate_s: Time to build `run.duckdb`.
         digest: Digest of the last step.
         measures: Last value of every measure, NaN where undefined.
         n_agents: Number of agents at the end.
@@ -102,6 +105,9 @@ class RunResult:
     steps: int
     wall_s: float
     step_s: float
+    setup_s: float
+    compile_s: float
+    consolidate_s: float
     digest: str
     measures: Mapping[str, float]
     n_agents: int
@@ -164,6 +170,9 @@ def read_result(folder: Path | str) -> RunResult:
         steps=info.step,
         wall_s=float(status.get("wall_s") or 0.0),
         step_s=step_s,
+        setup_s=float(status.get("setup_s") or 0.0),
+        compile_s=float(status.get("compile_s") or 0.0),
+        consolidate_s=float(status.get("consolidate_s") or 0.0),
         digest=info.digest,
         measures=measures,
         n_agents=info.n_agents,
