@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine import registry
-from engine.decision import Decision, IntArray, Presentation, Writing
+from engine.decision import Decision, IntArray, Offered, Presentation, Writing
 from engine.population.columns import Column
 
 
@@ -120,8 +120,10 @@ class World(Protocol):
         *,
         turn: int | IntArray = 0,
         texts: Mapping[str, IntArray] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        options: Offered | None = None,
         **columns: Any,
-    ) -> IntArray:
+    ) -> NDArray[Any]:
         """Return one action per agent."""
 
     def decided_by_rule(self, decision: Decision) -> bool:

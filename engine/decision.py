@@ -13,9 +13,31 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.answers import Answer, Choice, Decimals, IntArray, Integers, Items, MultiSelect, Offered, Ranking
 from engine.errors import DecisionError
 
-IntArray = NDArray[np.int64]
+__all__ = [
+    "Answer",
+    "Categories",
+    "Choice",
+    "Decimals",
+    "Decision",
+    "FloatArray",
+    "IntArray",
+    "Integers",
+    "Items",
+    "MultiSelect",
+    "Observation",
+    "Offered",
+    "Presentation",
+    "Ranking",
+    "Rounded",
+    "Rule",
+    "TextRule",
+    "Words",
+    "Writing",
+]
+
 FloatArray = NDArray[np.float64]
 
 
@@ -108,56 +130,6 @@ class Categories:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """One of a fixed list of options; an action is the option's index."""
-
-    options: tuple[str, ...]
-
-    def __init__(self, *options: str) -> None:
-        object.__setattr__(self, "options", tuple(options))
-        if len(options) < 2:
-            raise DecisionError("a choice needs at least two options")
-        twice = sorted({option for option in options if options.count(option) > 1})
-        if twice:
-            raise DecisionError(f"duplicate options: {', '.join(map(repr, twice))}")
-        if any(not option.strip() for option in options):
-            raise DecisionError("an option is empty")
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """The options' texts, in order."""
-        return self.options
-
-    def actions(self, indexes: IntArray) -> IntArray:
-        """Return the actions of option indexes."""
-        return indexes
-
-
-@dataclass(frozen=True)
-class Integers:
-    """A whole number from low to high, both included; an action is the number itself."""
-
-    low: int
-    high: int
-
-    def __post_init__(self) -> None:
-        if self.high <= self.low:
-            raise DecisionError(f"integers from {self.low} to {self.high} leave nothing to choose")
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """The numbers as texts, ascending."""
-        return tuple(str(number) for number in range(self.low, self.high + 1))
-
-    def actions(self, indexes: IntArray) -> IntArray:
-        """Return the numbers of option indexes."""
-        return indexes + self.low
-
-
-Answer = Choice | Integers
-
-
-@dataclass(frozen=True)
 class Observation:
     """What some agents see at one decision.
 
@@ -169,6 +141,8 @@ class Observation:
         columns: Observation columns by name, each of shape (n,).
         persona: Persona and state columns by name, each of shape (n,); categories are codes.
         texts: Free texts by name, one per agent.
+        mask: Options that each agent may choose, shape (n, n_options); None where all may choose any.
+        offered: Items that each agent may choose from, where the answer is `Items`.
     """
 
     decision: Any
@@ -178,6 +152,8 @@ class Observation:
     columns: Mapping[str, NDArray[Any]]
     persona: Mapping[str, NDArray[Any]]
     texts: Mapping[str, list[str]] = field(default_factory=dict)
+    mask: NDArray[np.bool_] | None = None
+    offered: Offered | None = None
 
     def __len__(self) -> int:
         return int(self.agents.size)
@@ -201,8 +177,10 @@ class Decision:
 
     Attributes:
         name: Name within the scenario; the study's `[decisions.NAME]` refers to it.
-        answer: `Choice` or `Integers`.
-        rule: Observation -> log weights of shape (n, n_options), float; or actions of shape (n,), integer.
+        answer: `Choice`, `Integers`, `Decimals`, `MultiSelect`, `Ranking` or `Items`.
+        rule: Observation -> log weights of shape (n, n_options), float (log odds for `MultiSelect`; one per offered
+            item for `Items`); or actions of shape (n,). `Decimals` takes the numbers themselves, `MultiSelect` also
+            booleans of shape (n, n_options), `Ranking` also option indexes by place, shape (n, n_places).
         question: The question as the agent reads it.
         unit: Unit of a number.
         shows: Presentation of each observation column that the prompt shows, in order.

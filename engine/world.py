@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.contract import ScenarioInfo
-from engine.decision import Decision, IntArray, Writing
+from engine.decision import Decision, IntArray, Offered, Writing
 from engine.draws import draw_uniform, stream_key, stream_rng
 from engine.errors import PopulationError, RunError
 from engine.network import Network
@@ -174,12 +174,14 @@ class World:
         turn: int | IntArray,
         texts: Mapping[str, IntArray] | None,
         columns: Mapping[str, Any],
+        mask: NDArray[np.bool_] | None = None,
+        options: Offered | None = None,
     ) -> Call:
         who = self.agents if agents is None else np.asarray(agents, np.int64)
         turns = np.broadcast_to(np.asarray(turn, np.int64), who.shape)
         values = {name: np.broadcast_to(np.asarray(value), who.shape) for name, value in columns.items()}
         ids = {name: np.broadcast_to(np.asarray(value, np.int64), who.shape) for name, value in (texts or {}).items()}
-        return Call(ask, who, turns, values, ids)
+        return Call(ask, who, turns, values, ids, None if mask is None else np.asarray(mask, bool), options)
 
     def decide(
         self,
@@ -188,27 +190,31 @@ class World:
         *,
         turn: int | IntArray = 0,
         texts: Mapping[str, IntArray] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        options: Offered | None = None,
         **columns: Any,
-    ) -> IntArray:
-        """Return one action per agent: an option index, or the number for `Integers`.
+    ) -> NDArray[Any]:
+        """Return one action per agent: an option index, a number, a bit mask, a ranking's code, or an item's id.
 
         Args:
             decision: What is decided.
             agents: Agent ids; all present ones by default.
             turn: One number, or one per agent; an agent decides the same thing once per turn.
             texts: Text ids by name, one or one per agent.
+            mask: Options that each agent may choose, shape (n, n_options).
+            options: Items that each agent may choose from, for `Items`.
             **columns: Observation columns, one value or one per agent.
 
         Raises:
             DecisionError: decided twice, or the rule or policy broke its contract.
         """
-        call = self._call(decision, agents, turn, texts, columns)
+        call = self._call(decision, agents, turn, texts, columns, mask, options)
         taken = self._asked_now.setdefault(decision.name, TurnsTaken())
         taken.take(decision.name, self.step, call.agents, call.turn, self.n_agents)
         batch, new = deciding.decide(self, call)
         self.traces.decisions.append(batch)
         self.traces.situations += new
-        return batch.actions
+        return decision.answer.values(batch.actions)
 
     def write(
         self,

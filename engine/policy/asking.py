@@ -33,8 +33,16 @@ class Journal(Protocol):
     def find(self, step: int, call: int, kind: str, key: str) -> bytes | None:
         """Return a journalled value, or None."""
 
-    def append(self, step: int, call: int, kind: str, entries: Sequence[tuple[str, bytes]]) -> None:
-        """Store values; they are durable when this returns."""
+    def append(
+        self, step: int, call: int, kind: str, entries: Sequence[tuple[str, bytes]], *, cached: bool = False
+    ) -> None:
+        """Store values; they are durable when this returns.
+
+        Args:
+            step, call, kind: Where in the run they entered.
+            entries: Key and value of each.
+            cached: Whether the workspace's cache had them, so that no model was asked.
+        """
 
 
 class MemoryJournal:
@@ -47,7 +55,9 @@ class MemoryJournal:
         """Return a journalled value, or None."""
         return self.entries.get((step, call, kind, key))
 
-    def append(self, step: int, call: int, kind: str, entries: Sequence[tuple[str, bytes]]) -> None:
+    def append(
+        self, step: int, call: int, kind: str, entries: Sequence[tuple[str, bytes]], *, cached: bool = False
+    ) -> None:
         """Store values."""
         for key, value in entries:
             self.entries[step, call, kind, key] = value
@@ -154,8 +164,10 @@ class Asker:
     ) -> dict[str, Situation]:
         model = self.model
         scores = model.score(list(prefixes), list(fresh.values()), list(options))
-        self.counts["model_calls"] += 1
-        self.counts["situations"] += len(fresh)
+        known = scores.cached or (False,) * len(fresh)
+        self.counts["model_calls"] += not all(known)
+        self.counts["situations"] += known.count(False)
+        self.counts["cache_hits"] += known.count(True)
         source = "scripted" if model.identity.backend == "scripted" else "model"
         found: dict[str, Situation] = {}
         for i, (key, suffix) in enumerate(fresh.items()):
@@ -178,9 +190,12 @@ class Asker:
                 raw,
                 float(scores.mass[i]),
                 model.identity.name,
-                source,
+                "cache" if known[i] else source,
             )
-        self.journal.append(step, 0, "distribution", [(key, found[key].journal_entry()) for key in found])
+        for cached in (False, True):
+            entries = [(k, s.journal_entry()) for (k, s), hit in zip(found.items(), known, strict=True) if hit == cached]
+            if entries:
+                self.journal.append(step, 0, "distribution", entries, cached=cached)
         return found
 
     def texts(
@@ -197,6 +212,7 @@ class Asker:
         """Return one free text per request (journal key, suffix, seed); None where the text was unusable."""
         found = {key: self.journal.find(step, call, "text", key) for key, _, _ in requests}
         for missing in batched([request for request in requests if found[request[0]] is None], CHUNK):
+            n_before = self.model.n_calls
             written = self.model.write(
                 prefix,
                 [suffix for _, suffix, _ in missing],
@@ -205,8 +221,9 @@ class Asker:
                 temperature=temperature,
                 top_p=top_p,
             )
-            self.counts["model_calls"] += 1
+            cached = self.model.n_calls == n_before
+            self.counts["model_calls"] += not cached
             entries = [(key, json.dumps(text).encode()) for (key, _, _), text in zip(missing, written, strict=True)]
-            self.journal.append(step, call, "text", entries)
+            self.journal.append(step, call, "text", entries, cached=cached)
             found |= dict(entries)
         return [None if (entry := found[key]) is None else json.loads(entry) for key, _, _ in requests]

@@ -7,7 +7,7 @@ import numpy as np
 from engine.decision import Decision, Writing
 from engine.draws import draw_uniform
 from engine.errors import DecisionError
-from engine.policy.calls import Call, Room
+from engine.policy.calls import Call, Room, check_offer
 from engine.policy.policies import assign_policies, policy_of_code
 from engine.policy.records import DecisionBatch, Situation
 from engine.policy.rule import write_by_rule
@@ -24,6 +24,7 @@ def decide(room: Room, call: Call) -> tuple[DecisionBatch, list[Situation]]:
     ask = call.ask
     if not isinstance(ask, Decision):
         raise DecisionError(f"'{ask.name}' is a writing, not a decision")
+    check_offer(call)
     policy = assign_policies(room, ask, call.agents)
     n = call.agents.size
     index, p, situations = np.empty(n, np.int64), np.ones(n, np.float32), np.full(n, -1, np.int64)
@@ -36,8 +37,10 @@ def decide(room: Room, call: Call) -> tuple[DecisionBatch, list[Situation]]:
         mask = policy == code
         decided = info.decide(room, call if mask.all() else call.part(mask), u[mask])
         index[mask], p[mask], situations[mask] = decided.index, decided.p, decided.situations
+        if decided.policy is not None:
+            policy[mask] = decided.policy
         new += decided.new
-    return DecisionBatch(ask.name, call.turn, call.agents, ask.answer.actions(index), p, situations, policy), new
+    return DecisionBatch(ask.name, call.turn, call.agents, call.actions(index), p, situations, policy), new
 
 
 def write_texts(room: Room, call: Call, number: int, variants: int | None) -> list[tuple[str | None, int]]:

@@ -24,16 +24,19 @@ class Decided:
     """What a policy chose for the n agents of a call.
 
     Attributes:
-        index: Option index of each agent, int64, shape (n,).
+        index: Chosen index of each agent, int64, shape (n,): an option, a grid place, a bit mask, the number of an
+            order, or a place in the list of what is offered.
         p: Probability of that option, float32, shape (n,); 1 where nothing was drawn.
         situations: Situation of each agent, int64, shape (n,); -1 where no prompt was shown.
         new: Situations that the run had not met before.
+        policy: Code of who decided in the end, int8, shape (n,), where it is another for some; None otherwise.
     """
 
     index: IntArray
     p: NDArray[np.float32]
     situations: IntArray
     new: Sequence[Situation] = ()
+    policy: NDArray[np.int8] | None = None
 
 
 DecideFor = Callable[[Room, Call, FloatArray], Decided]
