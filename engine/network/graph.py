@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -152,12 +152,35 @@ class Graph:
             self._check_materialised("list every tie")
             first, second = np.triu_indices(self.n, 1)
             return first.astype(np.uint32), second.astype(np.uint32), np.ones(first.size, np.float32)
-        source = np.repeat(np.arange(self.n, dtype=np.uint32), self.degree())
-        weights = self.weights if self.weights is not None else np.ones(self.indices.size, np.float32)
+        return self._edges_of(0, self.n)
+
+    def edge_chunks(self, n_ties: int = 2_000_000) -> Iterator[tuple[IdArray, IdArray, NDArray[np.float32]]]:
+        """Yield what `edges` returns in pieces of about `n_ties`, so that large networks need no second copy.
+
+        Raises:
+            NetworkError: as `edges`.
+        """
+        if self.complete:
+            yield self.edges()
+            return
+        stored = n_ties if self.directed else 2 * n_ties
+        begin = 0
+        while begin < self.n:
+            wanted = self.indptr[begin] + stored
+            end = min(max(int(np.searchsorted(self.indptr, wanted, side="right")) - 1, begin + 1), self.n)
+            yield self._edges_of(begin, end)
+            begin = end
+
+    def _edges_of(self, begin: int, end: int) -> tuple[IdArray, IdArray, NDArray[np.float32]]:
+        stored = slice(int(self.indptr[begin]), int(self.indptr[end]))
+        degree = np.diff(self.indptr[begin : end + 1])
+        source = np.repeat(np.arange(begin, end, dtype=np.uint32), degree)
+        target = self.indices[stored]
+        weights = self.weights[stored] if self.weights is not None else np.ones(target.size, np.float32)
         if self.directed:
-            return source, self.indices.copy(), weights.copy()
-        once = source < self.indices
-        return source[once], self.indices[once], weights[once]
+            return source, target.copy(), weights.copy()
+        once = source < target
+        return source[once], target[once], weights[once]
 
     def with_ties(
         self,

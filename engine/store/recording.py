@@ -291,17 +291,16 @@ def is_stored(graph: Graph) -> bool:
 
 def edge_frames(layer: str, graph: Graph) -> Iterator[pl.DataFrame]:
     """Yield a layer's ties in chunks as rows of `network_start`."""
-    source, target, weight = graph.edges()
-    for start in range(0, source.size, _CHUNK * 4):
-        part = slice(start, start + _CHUNK * 4)
-        yield pl.DataFrame(
-            {
-                "layer": pl.repeat(layer, source[part].size, dtype=pl.Categorical, eager=True),
-                "source": source[part].astype(np.int32),
-                "target": target[part].astype(np.int32),
-                "weight": weight[part],
-            }
-        )
+    for source, target, weight in graph.edge_chunks(_CHUNK * 4):
+        if source.size:
+            yield pl.DataFrame(
+                {
+                    "layer": pl.repeat(layer, source.size, dtype=pl.Categorical, eager=True),
+                    "source": source.astype(np.int32),
+                    "target": target.astype(np.int32),
+                    "weight": weight,
+                }
+            )
 
 
 def decision_columns(batch: DecisionBatch, rows: Array) -> dict[str, Array]:
