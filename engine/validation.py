@@ -178,6 +178,11 @@ def _check_layer_columns(
     """Report columns that a network is to be built on and that the population does not have."""
     for position, layer in enumerate(layers):
         generator: Any = registry.networks.get(layer.kind) if layer.kind in registry.networks else None
+        if getattr(generator, "check_population", None) is not None and certain:
+            try:
+                generator.check_population(generator.params(**layer.params), persona)
+            except NetworkError as error:
+                findings.add(str(error), "network", "layers", position)
         if getattr(generator, "check_column", None) is None or "column" not in layer.params:
             continue
         name = str(layer.params["column"])

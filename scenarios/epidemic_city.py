@@ -54,6 +54,24 @@ HOUSEHOLD, WORK, SCHOOL = "household", "work", "school"
 WORKS = ("employed full time", "employed part time", "self-employed")
 SEEKS = ("unemployed",)
 OLDEST = 120
+LAYERS = [  # sizes of workplaces and classes, and the number of ties in the community, are ours
+    {"name": HOUSEHOLD, "kind": "households", "area": "area"},
+    {
+        "name": WORK,
+        "kind": "groups",
+        "where": "employment in ('employed full time', 'employed part time', 'self-employed')",
+        "sizes": [1, 3, 6, 12, 25],
+        "weights": [30, 30, 20, 14, 6],
+    },
+    {
+        "name": SCHOOL,
+        "kind": "groups",
+        "where": "employment == 'in education' and age >= 3",
+        "by": ["area", "age"],
+        "sizes": [20],
+    },
+    {"name": "community", "kind": "erdos_renyi", "mean_degree": 8.0},
+]
 
 
 class Params(ScenarioParams):
@@ -125,14 +143,7 @@ def chance_of(params, layer):
     unit="day",
     defaults={
         "population": {"size": 100_000, "recipe": "city_census"},
-        "network": {
-            "layers": [
-                {"name": HOUSEHOLD, "kind": "erdos_renyi", "mean_degree": 2.0},
-                {"name": WORK, "kind": "erdos_renyi", "mean_degree": 3.0},
-                {"name": SCHOOL, "kind": "erdos_renyi", "mean_degree": 3.0},
-                {"name": "community", "kind": "erdos_renyi", "mean_degree": 8.0},
-            ]
-        },
+        "network": {"layers": LAYERS},
     },
 )
 class EpidemicCity:

@@ -38,6 +38,8 @@ WORDS = {
     "caveman": "Cliques (caveman)",
     "complete": "Everyone with everyone",
     "homophily": "Birds of a feather (homophily)",
+    "households": "Households",
+    "groups": "Workplaces, classes and other places",
     "file": "A file of observed ties",
 }
 

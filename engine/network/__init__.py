@@ -18,6 +18,7 @@ from engine.network.graph import Graph, Network
 from engine.network.homophily import build_homophily
 from engine.network.layout import layout_nodes
 from engine.network.parameters import NetworkParams
+from engine.network.places import build_groups, build_households
 
 __all__ = [
     "Generator",
@@ -25,7 +26,9 @@ __all__ = [
     "GraphFile",
     "Network",
     "NetworkParams",
+    "build_groups",
     "build_homophily",
+    "build_households",
     "build_network",
     "expected_ties",
     "export_edges",

@@ -64,7 +64,10 @@ def build_network(
 
 
 def _column_of(generator: Generator, params: Any, population: Agents | None) -> tuple[Any, ...]:
-    """Return the column that a generator reads and its values; nothing for one that reads none."""
+    """Return what a generator reads of the population: the population, a column and its values, or nothing."""
+    if generator.check_population is not None:
+        generator.check_population(params, {} if population is None else population.columns)
+        return (population,)
     if generator.check_column is None:
         return ()
     columns = {} if population is None else population.columns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,8 @@ class Generator:
         help: One sentence for forms.
         check_column: (params, column) -> None for a generator that reads a column of the population; raises
             NetworkError where the column cannot serve.
+        check_population: (params, columns by name) -> None for a generator that reads several columns, raising
+            likewise; its `build` gets one more argument instead: the population.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Generator:
     expected_ties: Callable[[Any, int, Path | None], float]
     help: str
     check_column: Callable[[Any, Column], None] | None = None
+    check_population: Callable[[Any, Mapping[str, Column]], None] | None = None
 
 
 def _limited(ties: float, what: str) -> float:

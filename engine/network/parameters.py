@@ -89,6 +89,28 @@ class Homophily(NetworkParams):
     )
 
 
+class Households(NetworkParams):
+    """Parameters of `households`."""
+
+    size: str = _knob("hh_size", "Column of the population with the number of people in the household.")
+    age: str = _knob("age", "Column of the population with the age.")
+    area: str = _knob("", "Column of the population; those who live together share its value. Empty for none.")
+    adult: int = _knob(18, "Age from which a person may lead a household.", "years", ge=0, le=120)
+
+
+class Groups(NetworkParams):
+    """Parameters of `groups`."""
+
+    where: str = _knob("", "Condition on columns of the population: who takes part. Empty for everyone.")
+    by: tuple[str, ...] = _knob((), "Columns of the population in which all at one place are alike.")
+    sizes: tuple[Annotated[int, Field(ge=1)], ...] = _knob(
+        (10,), "Sizes that a place may have; none given means one place for all who are alike.", "agents"
+    )
+    weights: tuple[Annotated[float, Field(ge=0)], ...] = _knob(
+        (), "Share of places of each size, in the same order; none given means equal shares."
+    )
+
+
 class Complete(NetworkParams):
     """Parameters of `complete`: none."""
 
