@@ -3,7 +3,9 @@
 Question: how large does an outbreak become, and how fast, when people pass an infection to those they meet?
 
 Mechanism: everyone is susceptible, exposed, infected or recovered. All draws of a step read the state at t, so a new
-case can neither recover nor pass the infection on in the step in which it arises.
+case can neither recover nor pass the infection on in the step in which it arises. Two runs with one seed share their
+draws by how long a person has been infected, not by step: where a measure delays the wave, the same people still
+recover as fast and infect the same contacts, so that a difference between runs is due to the measure.
 1. A susceptible person is infected with probability 1 - (1 - p_transmit)^k, k the number of infected neighbours over
    all layers (a neighbour in two layers counts twice; weights of ties play no part); or, with mixing = "well_mixed",
    with probability 1 - exp(-beta x infected share).
@@ -34,6 +36,8 @@ BETA = 0.3  # ours; with GAMMA it gives R0 = 3
 GAMMA = 0.1  # ours; mean infectious period of 10 days
 P_TRANSMIT = 0.05  # ours
 
+SURE = 40.0  # a hazard that no draw escapes: the largest gap of 53 random bits is 53 ln 2 = 36.7
+
 
 class Params(ScenarioParams):
     """Knobs of the epidemic."""
@@ -51,90 +55,161 @@ class Params(ScenarioParams):
 
 
 @njit(cache=True, nogil=True)
-def _count_from_infected(state, indptr, indices, counts):
-    """Add to `counts` each agent's infected neighbours, walking the rows of the infected (undirected ties)."""
+def _date(state, infected_at, step):
+    """Let cases that the start or an intervention made count as infected at `step`, in place."""
     for i in range(state.size):
-        if state[i] == INFECTED:
-            for e in range(indptr[i], indptr[i + 1]):
-                counts[indices[e]] += 1
+        if infected_at[i] < 0 and (state[i] == EXPOSED or state[i] == INFECTED):
+            infected_at[i] = step
+
+
+@njit(cache=True, inline="always")
+def _tie_uniform(key, age, source, target, infected_at):
+    """Return the uniform of one tie at one age of its source, whichever of the two is the source.
+
+    An age is never met twice on the way to a target for the first time; a target that was infected before draws
+    in lanes of its own direction, so that all draws of a tie stay independent.
+    """
+    if source < target:
+        return keyed_uniform(key, age, source, target, 0 if infected_at < 0 else 1)
+    return keyed_uniform(key, age, target, source, 0 if infected_at < 0 else 2)
 
 
 @njit(cache=True, nogil=True)
-def _count_from_susceptible(state, indptr, indices, counts):
-    """Add to `counts` the infected neighbours of the susceptible, walking their rows (any ties)."""
-    for i in range(state.size):
-        if state[i] == SUSCEPTIBLE:
-            k = 0
-            for e in range(indptr[i], indptr[i + 1]):
-                k += state[indices[e]] == INFECTED
-            counts[i] += k
-
-
-@njit(cache=True, nogil=True)
-def _advance(state, out, counts, table, p_onset, gamma, entry, step, keys):
-    """Write the state at t + 1 into `out`.
+def _transmit_from_infected(state, out, infected_at, indptr, indices, p, entry, step, key):
+    """Write new cases into `out`, walking the rows of the infected (undirected ties).
 
     Args:
         state: int8 (n,), state at t.
-        out: int8 (n,).
-        counts: int32 (n,), infected neighbours; empty where the chance is the same for all.
-        table: Chance of infection by number of infected neighbours, float64.
-        p_onset: Chance that an exposed agent becomes infectious.
-        gamma: Chance that an infected agent recovers.
+        out: int8 (n,), state at t + 1.
+        infected_at: int32 (n,), step of the first infection.
+        indptr: Rows of a layer's stored ties.
+        indices: Their targets.
+        p: Chance of infection per tie.
         entry: State of a new case.
         step: Step of the run.
-        keys: Keys of the streams infection, onset, recovery, uint64 (3,).
+        key: Key of the layer's stream, uint64.
     """
-    everyone = counts.size == 0
+    for j in range(state.size):
+        if state[j] == INFECTED:
+            age = step - infected_at[j]
+            for e in range(indptr[j], indptr[j + 1]):
+                i = indices[e]
+                if out[i] == SUSCEPTIBLE and _tie_uniform(key, age, j, i, infected_at[i]) < p:
+                    out[i] = entry
+
+
+@njit(cache=True, nogil=True)
+def _transmit_to_susceptible(state, out, infected_at, indptr, indices, p, entry, step, key):
+    """Do as `_transmit_from_infected`, walking the rows of the susceptible (any ties)."""
     for i in range(state.size):
-        s = state[i]
-        after = s
-        if s == SUSCEPTIBLE:
-            p = table[0] if everyone else table[counts[i]]
-            if p > 0 and keyed_uniform(keys[0], step, 0, i, 0) < p:
-                after = entry
-        elif s == INFECTED:
-            if keyed_uniform(keys[2], step, 0, i, 0) < gamma:
-                after = RECOVERED
-        elif s == EXPOSED and keyed_uniform(keys[1], step, 0, i, 0) < p_onset:
-            after = INFECTED
-        out[i] = after
+        if out[i] == SUSCEPTIBLE:
+            for e in range(indptr[i], indptr[i + 1]):
+                j = indices[e]
+                if state[j] != INFECTED:
+                    continue
+                if _tie_uniform(key, step - infected_at[j], j, i, infected_at[i]) < p:
+                    out[i] = entry
+                    break
 
 
-def infection_table(p_transmit, largest, n_everywhere=0):
-    """Return 1 - (1 - p)^(k + n_everywhere) for k = 0..largest, float64 (largest + 1,).
+@njit(cache=True, nogil=True)
+def _is_met(key, agent, before, after):
+    """Tell whether an agent's contacts, a Poisson process of rate 1 on the axis of pressure, have one in a range.
+
+    The process is drawn afresh in each unit of the axis, which changes nothing in law and keeps the search short.
 
     Args:
-        p_transmit: Chance per infected neighbour, in [0, 1].
-        largest: Largest number of infected neighbours.
-        n_everywhere: Infected who are everyone's neighbours, as in a complete layer.
-
-    Source: Keeling and Rohani (2008), chapter 7, independent transmission over each tie.
+        key: Key of the stream, uint64.
+        agent: Agent id.
+        before: Cumulative pressure at t, outside the range.
+        after: Cumulative pressure at t + 1, inside it.
     """
-    k = np.arange(largest + 1) + n_everywhere
-    if p_transmit >= 1:
-        return (k > 0).astype(np.float64)
-    return -np.expm1(k * np.log1p(-p_transmit))
+    unit = int(before)
+    while unit < after:
+        end = min(after, unit + 1.0)
+        at, lane = float(unit), 0
+        none = np.exp(unit - end)
+        while True:
+            left = 1 - keyed_uniform(key, unit, 0, agent, lane)
+            if left < none:
+                break  # the commonest case, told without a logarithm: the first gap is longer than the range
+            at -= np.log(left)
+            none = 0.0
+            if at > end:
+                break
+            if at > before:
+                return True
+            lane += 1
+        unit += 1
+    return False
 
 
-def count_exposures(network, state):
-    """Return (counts, n_everywhere): infected neighbours from stored ties, int32 (n,), and those of complete layers.
+@njit(cache=True, nogil=True)
+def _meet_anyone(out, before, after, entry, key):
+    """Write into `out` the new cases among the susceptible whom pressure from everywhere reaches."""
+    for i in range(out.size):
+        if out[i] == SUSCEPTIBLE and _is_met(key, i, before, after):
+            out[i] = entry
 
-    Ties are walked from the infected or from the susceptible, whichever are fewer; recovered agents cost nothing.
-    The counts of agents who are not susceptible mean nothing.
+
+@njit(cache=True, nogil=True)
+def _advance(state, out, infected_at, p_onset, gamma, step, onset_key, recovery_key):
+    """Write onsets and recoveries into `out`, and the step of their infection for those newly infected there.
+
+    Args:
+        state: int8 (n,), state at t.
+        out: int8 (n,), state at t + 1; new cases stand in it.
+        infected_at: int32 (n,), filled in place.
+        p_onset: Chance that an exposed agent becomes infectious.
+        gamma: Chance that an infected agent recovers.
+        step: Step of the run.
+        onset_key: Key of the stream, uint64.
+        recovery_key: Likewise.
     """
-    n_infected = int(np.count_nonzero(state == INFECTED))
+    for i in range(state.size):
+        s = state[i]
+        if s == SUSCEPTIBLE:
+            if out[i] != SUSCEPTIBLE and infected_at[i] < 0:
+                infected_at[i] = step
+        elif s == INFECTED:
+            if keyed_uniform(recovery_key, step - infected_at[i], 0, i, 0) < gamma:
+                out[i] = RECOVERED
+        elif s == EXPOSED and keyed_uniform(onset_key, step - infected_at[i], 0, i, 0) < p_onset:
+            out[i] = INFECTED
+
+
+def transmit(world, state, out, infected_at, entry):
+    """Write into `out` the cases that arise over the ties of all layers, complete ones included.
+
+    Ties are walked from the infected or from the susceptible, whichever are fewer; the draws are the same.
+    """
+    p, n_infected = world.params.p_transmit, int(np.count_nonzero(state == INFECTED))
     from_infected = n_infected <= np.count_nonzero(state == SUSCEPTIBLE)
-    counts = np.zeros(state.size, np.int32)
-    n_everywhere = 0
-    for graph in network.layers.values():
+    everywhere = 0
+    for name, graph in world.network.layers.items():
         if graph.complete:
-            n_everywhere += n_infected
-        elif from_infected and not graph.directed:
-            _count_from_infected(state, graph.indptr, graph.indices, counts)
-        else:
-            _count_from_susceptible(state, graph.indptr, graph.indices, counts)
-    return counts, n_everywhere
+            everywhere += n_infected
+        elif p > 0:
+            walk = _transmit_from_infected if from_infected and not graph.directed else _transmit_to_susceptible
+            key = world.key(f"infection:{name}")
+            walk(state, out, infected_at, graph.indptr, graph.indices, p, entry, world.step, key)
+    hazard = -np.log1p(-p) if p < 1 else SURE
+    press(world, out, everywhere * hazard, entry)
+
+
+def press(world, out, hazard, entry):
+    """Expose every susceptible agent to the same hazard: the chance of infection is 1 - exp(-hazard).
+
+    `env["pressure"]` is the sum of all hazards so far. Each agent meets a case at its own points on that axis, so that
+    a wave that comes later meets the same people at the same pressure.
+
+    Source: Sellke (1983), J. Appl. Prob. 20; independent increments of the Poisson process make it exact whatever
+    happened before.
+    """
+    before = world.env["pressure"]
+    world.env["pressure"] = after = before + min(float(hazard), SURE)
+    if after > before:
+        _meet_anyone(out, before, after, entry, world.key("infection"))
 
 
 def share_of(code):
@@ -159,7 +234,12 @@ def share_of(code):
 class Sir:
     """Susceptible, exposed, infected, recovered; a mechanism without decisions."""
 
-    columns = {"state": column("int8", labels=LABELS, help="Where the person stands in the course of the infection.")}
+    columns = {
+        "state": column("int8", labels=LABELS, help="Where the person stands in the course of the infection."),
+        "infected_at": column(
+            "int32", unit="day", low=-1, initial=-1, help="Step of the person's first infection; -1 for none so far."
+        ),
+    }
     decisions = ()
     measures = tuple(
         Measure(f"{name}_share", share_of(code), f"Share of people who are {label}.", "ours", low=0, high=1)
@@ -173,6 +253,7 @@ class Sir:
 
     def setup(self, world):
         """Infect the first cases."""
+        world.env["pressure"] = 0.0
         if "state" in world.given:
             return
         n_first = world.params.initial_infected
@@ -188,17 +269,16 @@ class Sir:
     def step(self, world):
         """Draw infections, onsets and recoveries from the state at t."""
         params, state = world.params, world.population["state"]
+        infected_at = world.population["infected_at"].copy()
+        _date(state, infected_at, world.step - 1)
+        out, entry = state.copy(), np.int8(EXPOSED if params.latent_steps > 0 else INFECTED)
         if params.mixing == "well_mixed":
-            share = np.count_nonzero(state == INFECTED) / world.n_agents
-            counts, table = np.empty(0, np.int32), np.array([-np.expm1(-params.beta * share)])
+            press(world, out, params.beta * np.count_nonzero(state == INFECTED) / world.n_agents, entry)
         else:
-            counts, n_everywhere = count_exposures(world.network, state)
-            table = infection_table(params.p_transmit, int(counts.max()), n_everywhere)
+            transmit(world, state, out, infected_at, entry)
         p_onset = 1 / max(params.latent_steps, 1.0)
-        keys = np.array([world.key(stream) for stream in ("infection", "onset", "recovery")], np.uint64)
-        after = np.empty_like(state)
-        entry = np.int8(EXPOSED if params.latent_steps > 0 else INFECTED)
-        _advance(state, after, counts, table, p_onset, params.gamma, entry, world.step, keys)
-        world.population["state"] = after
-        if not np.any((after == EXPOSED) | (after == INFECTED)):
+        keys = world.key("onset"), world.key("recovery")
+        _advance(state, out, infected_at, p_onset, params.gamma, world.step, *keys)
+        world.population["state"], world.population["infected_at"] = out, infected_at
+        if not np.any((out == EXPOSED) | (out == INFECTED)):
             world.settle("nobody is infected any more")

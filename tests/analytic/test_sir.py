@@ -105,15 +105,6 @@ def test_one_case_dies_out_or_becomes_a_major_outbreak():
     assert sizes[major].mean() == pytest.approx(0.7968, abs=tolerance)
 
 
-def test_infection_table_is_exact():
-    for p in (0.0, 0.01, 0.3, 0.999, 1.0):
-        k = np.arange(30)
-        np.testing.assert_allclose(sir.infection_table(p, 29), 1 - (1 - p) ** k, rtol=1e-12, atol=1e-15)
-        np.testing.assert_allclose(sir.infection_table(p, 29, 7), 1 - (1 - p) ** (k + 7), rtol=1e-12, atol=1e-15)
-    assert sir.infection_table(1.0, 2).tolist() == [0, 1, 1]
-    assert sir.infection_table(1e-12, 1)[1] == pytest.approx(1e-12, rel=1e-9)
-
-
 def test_one_step_on_a_network_follows_the_number_of_infected_neighbours():
     n, p = 120_000, 0.2
     instance, world = started(
@@ -130,40 +121,98 @@ def test_one_step_on_a_network_follows_the_number_of_infected_neighbours():
         assert within((after[group] == INFECTED).mean(), 1 - (1 - p) ** number, group.sum()), number
 
 
-def test_counts_agree_whichever_way_ties_are_walked():
+def test_draws_agree_whichever_way_ties_are_walked():
     rng = np.random.default_rng(2)
-    n = 400
-    pairs = rng.integers(0, n, (2000, 2))
+    n = 3000
+    pairs = rng.integers(0, n, (15_000, 2))
     pairs = pairs[pairs[:, 0] != pairs[:, 1]]
     undirected = Graph.from_edges(n, pairs[:, 0], pairs[:, 1])
-    directed = Graph.from_edges(n, pairs[:, 0], pairs[:, 1], directed=True)
-    for share in (0.1, 0.9):
-        state = np.where(rng.random(n) < share, INFECTED, rng.choice([SUSCEPTIBLE, RECOVERED], n)).astype(np.int8)
-        assert (np.sum(state == INFECTED) < np.sum(state == SUSCEPTIBLE)) == (share < 0.5)
-        for graph in (undirected, directed):
-            counts, everywhere = sir.count_exposures(Network({"a": graph, "b": graph}), state)
-            assert everywhere == 0
-            for agent in np.flatnonzero(state == SUSCEPTIBLE):
-                assert counts[agent] == 2 * np.count_nonzero(state[graph.neighbours(agent)] == INFECTED)
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    directed = Graph.from_edges(n, both[:, 0], both[:, 1], directed=True)
+    state = np.where(rng.random(n) < 0.2, INFECTED, rng.choice([SUSCEPTIBLE, RECOVERED], n)).astype(np.int8)
+    ends = []
+    for graph in (undirected, directed):  # the first is walked from the infected, the second from the susceptible
+        instance, world = started([f"population.size={n}"], state)
+        world.network = Network({"a": graph, "b": graph})
+        assert advance(instance, world, 3).tolist() != state.tolist()
+        ends.append(world.population["state"].tolist())
+    assert ends[0] == ends[1]
 
 
-def test_complete_network_equals_its_stored_ties():
-    n = 300
-    first, second = np.triu_indices(n, 1)
-    overrides = [
-        f"population.size={n}",
-        "network.kind=complete",
-        "params.p_transmit=0.002",
-        "params.initial_infected=9",
-    ]
-    implicit = started(overrides)
-    stored = started(overrides)
-    stored[1].network = Network({"ties": Graph.from_edges(n, first, second)})
-    ever = 0
-    for _ in range(40):
-        np.testing.assert_array_equal(advance(*implicit), advance(*stored))
-        ever = np.count_nonzero(implicit[1].population["state"] != SUSCEPTIBLE)
-    assert ever > 100
+def test_complete_layer_follows_the_law_of_its_ties():
+    """One step: each of the susceptible is infected with probability 1 - (1 - p)^k, k the number of all infected."""
+    n, m, p = 60_000, 40, 0.01
+    state = np.zeros(n, np.int8)
+    state[:m] = INFECTED
+    overrides = [f"population.size={n}", "network.kind=complete", f"params.p_transmit={p}", "params.gamma=1.0"]
+    instance, world = started(overrides, state)
+    after = advance(instance, world)
+    assert within((after[m:] == INFECTED).mean(), 1 - (1 - p) ** m, n - m)
+
+
+def test_pressure_is_a_poisson_process_for_each_agent():
+    """Of agents kept susceptible, each step of hazard h infects 1 - exp(-h), independently of the steps before."""
+    n, hazards = 60_000, (0.3, 0.9, 0.05, 2.4, 0.0, 0.7)
+    _, world = started([f"population.size={n}", "network.kind=complete"])
+    met = np.zeros((len(hazards), n), bool)
+    for row, hazard in zip(met, hazards, strict=True):
+        out = np.zeros(n, np.int8)
+        sir.press(world, out, hazard, np.int8(INFECTED))
+        row[:] = out == INFECTED
+        assert within(row.mean(), -np.expm1(-hazard), n), hazard
+    assert world.env["pressure"] == pytest.approx(sum(hazards))
+    both, product = (met[0] & met[1]).mean(), -np.expm1(-0.3) * -np.expm1(-0.9)
+    assert within(both, product, n)
+    assert within((met[2] & met[3]).mean(), -np.expm1(-0.05) * -np.expm1(-2.4), n)
+    sir.press(world, out, np.inf, np.int8(INFECTED))
+    assert (out == INFECTED).all()
+
+
+def test_a_tie_is_drawn_once_for_both_directions_and_anew_after_an_infection():
+    """A pair: P(transmission in one step) = p both ways round; someone infected before draws independently."""
+    n, p = 40_000, 0.3
+    first, second = np.arange(0, n, 2), np.arange(1, n, 2)
+    passed = {}
+    for source in (first, second):
+        for before in (-1, 0):
+            state = np.zeros(n, np.int8)
+            state[source] = INFECTED
+            ties = [f"population.size={n}", f"params.p_transmit={p}", "params.gamma=1.0"]
+            instance, world = started(ties, state)
+            world.network = Network({"ties": Graph.from_edges(n, first, second)})
+            world.population["infected_at"] = np.full(n, before, np.int32)
+            after = advance(instance, world)
+            target = second if source is first else first
+            passed[source is first, before] = after[target] == INFECTED
+            assert within(passed[source is first, before].mean(), p, n // 2)
+    assert (passed[True, -1] == passed[False, -1]).all()
+    for pair in (((True, -1), (True, 0)), ((True, 0), (False, 0))):
+        assert within((passed[pair[0]] & passed[pair[1]]).mean(), p * p, n // 2)
+
+
+def test_a_wave_that_comes_later_meets_the_same_people():
+    """Common random numbers: with the first case ten steps later, everyone is infected ten steps later, if at all."""
+    ends = []
+    for delay in (0, 10):
+        instance, world = started(["params.p_transmit=0.04"], np.zeros(1000))
+        advance(instance, world, delay)
+        world.population["state"][:3] = INFECTED
+        advance(instance, world, 120)
+        ends.append((world.population["state"].copy(), world.population["infected_at"]))
+    assert 50 < np.count_nonzero(ends[0][0] == RECOVERED) < 1000
+    assert (ends[0][0] == ends[1][0]).all()
+    assert (ends[0][1] + np.where(ends[0][1] >= 0, 10, 0) == ends[1][1]).all()
+
+
+def test_step_of_infection():
+    instance, world = started(["params.initial_infected=20"])
+    cases = world.population["state"] == INFECTED
+    assert (world.population["infected_at"] == -1).all()
+    state = advance(instance, world)
+    at = world.population["infected_at"]
+    assert (at[cases] == 0).all()
+    assert (at[(state == INFECTED) & ~cases] == 1).all()
+    assert (at[state == SUSCEPTIBLE] == -1).all()
 
 
 def test_layers_add_up_to_one_complete_layer_and_one_ring():
