@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from engine import registry
 from engine.errors import NetworkError
-from engine.network.csr import build_guide, build_rows, drop_duplicates, find_rows, merge_rows
+from engine.network.csr import (
+    build_guide,
+    build_ordered_rows,
+    build_rows,
+    drop_duplicates,
+    find_rows,
+    look_over,
+    merge_rows,
+)
 from engine.threads import run_ranges
 
 MAX_COMPLETE_TIES = 5_000_000
@@ -305,9 +313,14 @@ def edges_to_graph(
     if sources.shape != targets.shape or (weighted is not None and weighted.shape != sources.shape):
         sizes = [sources.size, targets.size] + ([] if weighted is None else [weighted.size])
         raise NetworkError(f"{prefix}sources, targets and weights differ in number: {', '.join(map(str, sizes))}")
-    problems = _edge_problems(n, sources, targets, weighted, first_row)
+    valid = ordered = False
+    if sources.dtype == np.uint32 and targets.dtype == np.uint32:
+        valid, ordered = look_over(n, sources, targets)
+    problems = _edge_problems(n, sources, targets, weighted, first_row) if weighted is not None or not valid else []
     if problems:
         raise NetworkError(prefix + "; ".join(problems))
+    if ordered and weighted is None and not directed:
+        return Graph(n, *build_ordered_rows(n, sources, targets))
     stored = np.empty(0, np.float32) if weighted is None else weighted.astype(np.float32)
     ids = sources.astype(np.uint32, copy=False), targets.astype(np.uint32, copy=False)
     indptr, indices, row_weights = build_rows(n, *ids, stored, not directed)

@@ -145,7 +145,15 @@ def draw_preferential(key, n, m):  # type: ignore[no-untyped-def]
                 ends[filled + 2 * chosen + 1] = i
                 chosen += 1
         filled += 2 * m
-    return ends[1::2].copy(), ends[0::2].copy()
+    source, target = ends[1::2].copy(), ends[0::2].copy()
+    for first in range(m, target.size, m):  # ascending ties make rows in one pass
+        for e in range(first + 1, first + m):
+            held, place = target[e], e
+            while place > first and target[place - 1] > held:
+                target[place] = target[place - 1]
+                place -= 1
+            target[place] = held
+    return source, target
 
 
 @njit(cache=True, nogil=True)
