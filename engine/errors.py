@@ -9,7 +9,9 @@
     ├── PopulationError       personas, recipes, columns
     ├── NetworkError          generators, edge lists, ties
     ├── ModelError            a language model file that cannot be loaded or asked
-    │   └── ContextOverflow   a prompt longer than the model's context
+    │   ├── ContextOverflow   a prompt longer than the model's context
+    │   ├── ModelStopped      asking was given up on request
+    │   └── ServerError       a model server that does not answer, or not as it should
     ├── DecisionError         a rule, policy or answer that breaks the contract of a decision
     ├── RunError              a run that cannot be started, found, resumed or read
     │   ├── RunNotFound
@@ -80,6 +82,14 @@ class ModelError(MicrocosmError):
 
 class ContextOverflow(ModelError):
     """A prompt that needs more tokens than the model's context holds."""
+
+
+class ModelStopped(ModelError):
+    """Asking the language model was given up because somebody asked for it: a pause, a cancel."""
+
+
+class ServerError(ModelError):
+    """A model server that cannot be reached, refuses, or answers what nobody can read."""
 
 
 class DecisionError(MicrocosmError):

@@ -335,6 +335,9 @@ def study_tables(study: Study) -> dict[str, Any]:
     for table in population.get("map", {}).values():
         for key in [key for key in ("labels", "missing_codes") if not table[key]]:
             del table[key]
+    for key in ("api", "timeout_s", "max_concurrent"):  # of a server; left out of most studies
+        if full["model"][key] == type(study.model).model_fields[key].default:
+            del full["model"][key]
     layers = [_layer_table(layer) for layer in full["layers"]]
     network = layers[0] if len(layers) == 1 else {"layers": layers}
     tables |= {"params": full["params"], "population": population, "network": network}

@@ -87,7 +87,7 @@ def build_world(
     def load() -> LanguageModel:
         return model if model is not None else load_model(study.model, models_folder=models_folder)
 
-    asker = Asker(load, journal if journal is not None else MemoryJournal(), study.model.file)
+    asker = Asker(load, journal if journal is not None else MemoryJournal(), study.model.label)
     return World(study, info, persona, network, asker, replicate)
 
 

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 PolicyName = str
 """Name of a registered policy; `engine.validation` checks it against `registry.policies`."""
@@ -196,6 +197,48 @@ class RegressionSpec(Part):
     shock_sd: float = Field(0.0, ge=0)
 
 
+class CalibrationSpec(Part):
+    """How the answers of a language model are corrected before agents draw from them.
+
+    Attributes:
+        normalisation: none; pmi: log P of each option minus its log P under a neutral premise, the same prompt with
+            `neutral` in place of persona and situation; bytes: log P of each option per byte of its text.
+        neutral: The neutral premise.
+        shares: Option -> share that is to choose it, over all agents; with `by` label -> such a table. One intercept
+            per option is fitted to them, and with two labels or more also one temperature in place of `temperature`:
+            shares of everyone together do not say how sharp a single answer is. The fit has the least
+            Kullback-Leibler divergence from the shares, over the agents who decide when it is first asked.
+        by: Persona column whose labels the shares are given for.
+        least_mass: An answer is unusable where the model puts less probability than this on all options together.
+        unusable: What follows: count (drawn from as read, and counted), rule (the rule decides, and it is counted), or
+            stop. An answer that is not a number always stops the run, unless the rule takes over.
+    """
+
+    normalisation: Literal["none", "pmi", "bytes"] = "none"
+    neutral: str = Field("Nothing is known about you or your situation.", min_length=1, max_length=2000)
+    shares: dict[str, float | dict[str, float]] = Field(default_factory=dict)
+    by: str | None = None
+    least_mass: float = Field(0.0, ge=0, le=1)
+    unusable: Literal["count", "rule", "stop"] = "count"
+
+
+class BudgetSpec(Part):
+    """How much of the context each part of a prompt may take, as shares of `n_ctx`; what is longer is shortened.
+
+    Whole sentences are left out until the part fits: of texts (transcripts, memories) the oldest, of the persona and of
+    what is observed the last. Each time is counted by an event. A part without a share is never shortened.
+
+    Attributes:
+        persona: Share of the persona's sentences.
+        texts: Share of free texts, all together.
+        observation: Share of the observed columns.
+    """
+
+    persona: float | None = Field(None, gt=0, le=1)
+    texts: float | None = Field(None, gt=0, le=1)
+    observation: float | None = Field(None, gt=0, le=1)
+
+
 class DecisionSpec(Part):
     """Who decides one decision.
 
@@ -204,7 +247,10 @@ class DecisionSpec(Part):
         share: With mixture, the share of agents whose answers come from the language model.
         persona_fields: Persona columns shown; None means the decision's own.
         temperature: Divides the log weights of a model before the draw.
-        option_order: forward, or both (forward and reverse averaged in log space).
+        option_order: forward, both (forward and reverse), or rotations (each option first once); log probabilities are
+            averaged over the orders.
+        reason: Whether a short reason is written for each situation before its options are scored.
+        calibration: How the model's answers are corrected.
         regression: Takes the place of the scenario's rule.
     """
 
@@ -212,18 +258,60 @@ class DecisionSpec(Part):
     share: float = Field(0.5, ge=0, le=1)
     persona_fields: tuple[str, ...] | None = None
     temperature: float = Field(1.0, gt=0, le=10)
-    option_order: Literal["forward", "both"] = "both"
+    option_order: Literal["forward", "both", "rotations"] = "both"
+    reason: bool = False
+    calibration: CalibrationSpec | None = None
     regression: RegressionSpec | None = None
 
 
+SERVER_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#@]*)?")
+LONGEST_URL = 500
+
+
 class ModelSpec(Part):
-    """The language model: the embedded one (`pocket`), a GGUF file by path or name, or `scripted`."""
+    """The language model: the embedded one (`pocket`), a GGUF file by path or name, `scripted`, or a server.
+
+    Attributes:
+        file: `pocket`, `scripted`, a path, or a name in the model folder; not read where `url` is given.
+        url: A model server instead, for example "http://127.0.0.1:8080"; it speaks OpenAI's completions. Keys come from
+            the environment (`MICROCOSM_API_KEY`), never from a study.
+        name: Which of the server's models; None takes the first one that it lists.
+        api: How option probabilities are read from the server: `echo` scores whole texts (vLLM, llama_cpp.server),
+            `score` asks for the labels' probabilities (SGLang), `tokens` walks token by token through the most probable
+            ones (llama-server); `auto` tries.
+        timeout_s: Longest wait for one answer of the server, in seconds.
+        max_concurrent: Questions that the server is asked at once.
+        n_ctx: Largest context in tokens; None takes the model's own.
+        gpu_layers: Layers on the graphics card, -1 for all.
+        temperature, top_p: Sampler of written texts.
+    """
 
     file: str = "pocket"
+    url: str | None = None
+    name: str | None = Field(None, min_length=1, max_length=200)
+    api: Literal["auto", "echo", "score", "tokens"] = "auto"
+    timeout_s: float = Field(120, gt=0, le=3600)
+    max_concurrent: int = Field(4, ge=1, le=256)
     n_ctx: int | None = Field(None, ge=256, le=1_048_576)
     gpu_layers: int = Field(-1, ge=-1)
     temperature: float = Field(0.8, ge=0, le=5)
     top_p: float = Field(0.95, gt=0, le=1)
+    budget: BudgetSpec | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        if url is not None and (len(url) > LONGEST_URL or not SERVER_URL.fullmatch(url)):
+            raise ValueError(
+                f"url = '{url[:60]}' is not the address of a model server; allowed is http://HOST:PORT or "
+                "https://HOST, with a path but without user, password, query or key (a key goes into MICROCOSM_API_KEY)"
+            )
+        return url
+
+    @property
+    def label(self) -> str:
+        """Which model it is: the server's address, with the model's name if one is given, or the file."""
+        return self.file if self.url is None else " ".join(filter(None, (self.url, self.name)))
 
 
 class Top(Part):

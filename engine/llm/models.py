@@ -75,6 +75,13 @@ def check_model(spec: ModelSpec, models_folder: Path | None = None) -> Path:
 
 
 def _check_header(spec: ModelSpec, path: Path) -> Header:
+    header = _read_all_headers(path)
+    _check_memory(spec, path, header)
+    return header
+
+
+def _read_all_headers(path: Path) -> Header:
+    """Return the header of a model, with the sizes of all files that it is split over."""
     try:
         header = read_header(path)
     except OSError as error:
@@ -87,7 +94,6 @@ def _check_header(spec: ModelSpec, path: Path) -> Header:
         more = read_header(part)
         header.tensor_bytes += more.tensor_bytes
         header.n_params += more.n_params
-    _check_memory(spec, path, header)
     return header
 
 
@@ -239,6 +245,18 @@ def load_model(
     if on_wait is not None:
         on_wait(f"loading {path.name}")
     return LlamaCppModel(path, identity, spec, should_stop=should_stop, n_threads=n_threads)
+
+
+def identify_model(spec: ModelSpec, models_folder: Path | None = None) -> ModelIdentity:
+    """Return which model a study names, without loading it; reads the file once for its sha256.
+
+    Raises:
+        ModelError: there is no such model, or it is no whole GGUF file.
+    """
+    if spec.file == SCRIPTED:
+        return ScriptedModel().identity
+    path = find_model(spec.file, models_folder)
+    return _identify(path, _read_all_headers(path))
 
 
 def _identify(path: Path, header: Header) -> ModelIdentity:

@@ -48,19 +48,24 @@ class Scores:
         raw: One float64 array per situation: log P of each option's text under the first (forward) listing.
         mass: Captured probability per situation, float64 in [0, 1]: the sum of exp(raw). A small mass means that the
             model wanted to say something else.
+        cached: Whether each situation was answered from what had been asked before; empty where nothing was.
     """
 
     logp: list[FloatArray]
     raw: list[FloatArray]
     mass: FloatArray
+    cached: tuple[bool, ...] = ()
 
 
 class LanguageModel(Protocol):
     """A model that scores options and writes texts. One caller at a time; calls are answered in turn."""
 
-    identity: ModelIdentity
     n_calls: int
     n_situations: int
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which model answers."""
 
     def score(
         self, prefixes: str | Sequence[str], suffixes: Sequence[str], options: Sequence[str], *, lead: str = ""

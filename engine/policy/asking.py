@@ -39,7 +39,9 @@ class Journal(Protocol):
         """Store values; they are durable when this returns.
 
         Args:
-            step, call, kind: Where in the run they entered.
+            step: When they entered.
+            call: Number of the call in that step.
+            kind: What they are.
             entries: Key and value of each.
             cached: Whether the workspace's cache had them, so that no model was asked.
         """
@@ -193,8 +195,9 @@ class Asker:
                 "cache" if known[i] else source,
             )
         for cached in (False, True):
-            entries = [(k, s.journal_entry()) for (k, s), hit in zip(found.items(), known, strict=True) if hit == cached]
-            if entries:
+            chosen = [situation for situation, hit in zip(found.values(), known, strict=True) if hit == cached]
+            if chosen:
+                entries = [(situation.key, situation.journal_entry()) for situation in chosen]
                 self.journal.append(step, 0, "distribution", entries, cached=cached)
         return found
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from engine.errors import MicrocosmError, StorageFull
+from engine.errors import MicrocosmError, ModelStopped, StorageFull
 from engine.llm import LanguageModel
 from engine.loading import default_study
 from engine.network import layout_nodes
@@ -69,9 +69,9 @@ class Worker:
         """Return the study's model, the same for all runs that name it alike."""
         if self.models is None:
             self.models = {}
-        models_folder = workspace_of(folder).models
-        key = f"{models_folder} {study.model.model_dump_json()}"
-        return self.models.setdefault(key, ModelOnDemand(study.model, models_folder))
+        workspace = workspace_of(folder)
+        key = f"{workspace.path} {study.model.model_dump_json()}"
+        return self.models.setdefault(key, ModelOnDemand(study.model, workspace.models, workspace.cache))
 
 
 def execute_run(folder: Path, worker: Worker) -> str:
@@ -107,6 +107,7 @@ class Execution:
         self._hits_before = 0
         self._phase_s = {name: float(self.known.get(name) or 0.0) for name in ("setup_s", "compile_s", "consolidate_s")}
         self._start_segments: list[Segment] = []
+        self._wanted: tuple[str, str] | None = None
 
     # -- from start to end -----------------------------------------------------------------------------------------
 
@@ -147,7 +148,8 @@ class Execution:
         self._setup_began = time.perf_counter()
         self.injections.wait([request for request in self.catalog.requests() if request.verb == INJECT])
         model = self.worker.model(study, self.folder)
-        model.announce = lambda phase: self._say(phase=phase, model=model.describe())
+        model.announce = lambda phase: self._say(phase=phase, model=model.describe() or self.known.get("model"))
+        model.should_stop = self._must_stop
         base = self.known.get("base")
         records: Any = simulate(
             study,
@@ -163,7 +165,8 @@ class Execution:
         )
         outcome = self._follow(records, study, start)
         self._say(model=model.describe() or self.known.get("model"))
-        return outcome
+        status, message = outcome
+        return status, message or "; ".join(model.notices)
 
     def _follow(self, records: Generator[StepRecord], study: Study, start: Checkpoint | None) -> tuple[str, str]:
         record: StepRecord | None = None
@@ -187,6 +190,8 @@ class Execution:
             if record is not None and recorder is not None and not is_disk_full(error.__cause__ or error):
                 self._submit(recorder, record, checkpoint=False)
                 self.committer.wait()
+            if isinstance(error, ModelStopped) and self._wanted is not None:
+                return self._wanted  # in the middle of a step, which a resumed run does again from its journal
             raise
         if record is not None and recorder is not None:
             self._submit(recorder, record, checkpoint=status == "paused")
@@ -307,6 +312,8 @@ class Execution:
 
     def _requested(self) -> tuple[str, str]:
         """Return the status that someone asked for, "done" where nobody did, and why."""
+        if self._wanted is not None:
+            return self._wanted
         if self.worker.stopping:
             return "paused", "the worker was asked to end; resume the run to go on"
         now = time.monotonic()
@@ -321,6 +328,13 @@ class Execution:
         self.catalog.take(wanted)
         verbs = {request.verb for request in wanted}
         return ("cancelled", "cancelled") if "cancel" in verbs else ("paused", "")
+
+    def _must_stop(self) -> bool:
+        """Tell a question to the language model, which may take long, whether someone wants the run to end or rest."""
+        if self._wanted is None:
+            status, message = self._requested()
+            self._wanted = (status, message) if status != "done" else None
+        return self._wanted is not None
 
     def _commit_if_due(self, recorder: Recorder, record: StepRecord, status: str) -> None:
         if status != "done":

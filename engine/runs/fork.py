@@ -51,10 +51,10 @@ def fork_run(
             reached = f"steps 0 to {last}" if last >= 0 else "no step yet"
             raise RunError(f"run {info.run_id} cannot be forked at step {at}: it has committed {reached}")
         child_study = _changed(parent, at, overrides, interventions, inputs_of(folder))
-        if child_study.model.file != parent.model.file and _asked_until(catalog, at):
+        if child_study.model.label != parent.model.label and _asked_until(catalog, at):
             raise RunError(
-                f"the model '{parent.model.file}' has answered before step {at}, and its answers stay valid in a fork; "
-                "keep the model, fork earlier, or start a new run"
+                f"the model '{parent.model.label}' has answered before step {at}, and its answers stay valid in a "
+                "fork; keep the model, fork earlier, or start a new run"
             )
         base = Path(status["base"]) if status.get("base") else None
         child = create_run(

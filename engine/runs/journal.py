@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from engine.errors import RunError
 from engine.spec import InterventionSpec
-from engine.store.catalog import Catalog, Request, put_journal
+from engine.store.catalog import CACHED, OWN, Catalog, Request, put_journal
 
 INJECT = "inject"
 
@@ -21,19 +21,23 @@ class RunJournal:
         """Return a journalled value, or None."""
         return self.catalog.find_journal(step, call, kind, key)
 
-    def append(self, step: int, call: int, kind: str, entries: Sequence[tuple[str, bytes]]) -> None:
+    def append(
+        self, step: int, call: int, kind: str, entries: Sequence[tuple[str, bytes]], *, cached: bool = False
+    ) -> None:
         """Store values; they are on the disk when this returns.
 
         Raises:
             StorageFull: the disk took no more.
         """
-        self.catalog.append_journal(step, call, kind, entries)
+        self.catalog.append_journal(step, call, kind, entries, CACHED if cached else OWN)
 
 
 class ReadOnlyJournal(RunJournal):
     """The journal for a replay, which must find everything in it."""
 
-    def append(self, step: int, call: int, kind: str, entries: Sequence[tuple[str, bytes]]) -> None:
+    def append(
+        self, step: int, call: int, kind: str, entries: Sequence[tuple[str, bytes]], *, cached: bool = False
+    ) -> None:
         """Refuse: a replay learns nothing new.
 
         Raises:

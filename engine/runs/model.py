@@ -1,35 +1,58 @@
-"""Language models for workers: loaded when first asked, shared by the runs of one worker, forbidden in replays."""
+"""Language models for workers: asked through the workspace's model service, forbidden in replays.
+
+The model of a file or a server lives in the model service, one program for all runs of the workspace, which also keeps
+the answers. `MICROCOSM_MODEL_SERVICE=0` loads it in the worker itself instead, without the workspace's cache; so does
+a run outside a workspace, and the scripted double always lives there.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from engine.errors import ModelError
+from engine.errors import ModelError, ModelStopped
 from engine.llm import LanguageModel, ModelIdentity, Scores, load_model
+from engine.llm.client import ServiceModel, connect_model
 from engine.spec import ModelSpec
+
+SERVICE_NAME = "MICROCOSM_MODEL_SERVICE"
 
 Announce = Callable[[str], None]
 
 
 class ModelOnDemand:
-    """A language model that is loaded at the first question.
+    """A language model that is connected or loaded at the first question.
 
     Attributes:
-        announce: Called with the phase when loading begins and ends.
+        announce: Called with the phase when one waits for the model, and when the run goes on.
+        should_stop: Asked about twenty times a second while one waits for the model; True ends the question with
+            `ModelStopped`.
     """
 
-    def __init__(self, spec: ModelSpec, models_folder: Path | None = None) -> None:
-        self._spec, self._models_folder = spec, models_folder
+    def __init__(self, spec: ModelSpec, models_folder: Path | None = None, cache_folder: Path | None = None) -> None:
+        self._spec, self._models_folder, self._cache_folder = spec, models_folder, cache_folder
         self._model: LanguageModel | None = None
         self.announce: Announce | None = None
+        self.should_stop: Callable[[], bool] | None = None
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the file is in memory."""
+        """Whether the model was needed so far."""
         return self._model is not None
+
+    @property
+    def in_service(self) -> bool:
+        """Whether the model lives in the workspace's model service."""
+        own = self._spec.url is None and self._spec.file == "scripted"
+        return self._cache_folder is not None and not own and os.environ.get(SERVICE_NAME) != "0"
+
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know, for example that a damaged cache was set aside."""
+        return list(self._model.notices) if isinstance(self._model, ServiceModel) else []
 
     @property
     def model(self) -> LanguageModel:
@@ -39,12 +62,37 @@ class ModelOnDemand:
             ModelError: it cannot be loaded.
         """
         if self._model is None:
-            if self.announce is not None:
-                self.announce("loading model")
-            self._model = load_model(self._spec, models_folder=self._models_folder)
-            if self.announce is not None:
-                self.announce("running")
+            if self.in_service:
+                assert self._cache_folder is not None
+                self._model = connect_model(
+                    self._spec,
+                    self._cache_folder,
+                    models_folder=self._models_folder,
+                    announce=self._say,
+                    should_stop=self._stops,
+                )
+            else:
+                self._say("loading model")
+                self._model = load_model(self._spec, models_folder=self._models_folder, should_stop=self._stops)
+                self._say("running")
         return self._model
+
+    def _say(self, phase: str) -> None:
+        if self.announce is not None:
+            self.announce(phase)
+
+    def _stops(self) -> bool:
+        return self.should_stop is not None and self.should_stop()
+
+    def _ask(self, question: Callable[[LanguageModel], Any]) -> Any:
+        try:
+            return question(self.model)
+        except ModelStopped:
+            raise
+        except ModelError as error:
+            if self._stops():
+                raise ModelStopped(str(error)) from error
+            raise
 
     @property
     def identity(self) -> ModelIdentity:
@@ -53,13 +101,20 @@ class ModelOnDemand:
 
     def describe(self) -> dict[str, Any] | None:
         """Return the identity for the table `run`; None while nothing was asked."""
-        return None if self._model is None else asdict(self._model.identity)
+        model = self._model
+        identity = model.known if isinstance(model, ServiceModel) else model.identity if model is not None else None
+        return None if identity is None else asdict(identity)
 
     def score(
         self, prefixes: str | Sequence[str], suffixes: Sequence[str], options: Sequence[str], *, lead: str = ""
     ) -> Scores:
-        """Return the model's scores; see `LanguageModel.score`."""
-        return self.model.score(prefixes, suffixes, options, lead=lead)
+        """Return the model's scores; see `LanguageModel.score`.
+
+        Raises:
+            ModelStopped: `should_stop` said so.
+        """
+        scores: Scores = self._ask(lambda model: model.score(prefixes, suffixes, options, lead=lead))
+        return scores
 
     def write(
         self,
@@ -72,19 +127,26 @@ class ModelOnDemand:
         top_p: float,
         stop: Sequence[str] = ("\n",),
     ) -> list[str | None]:
-        """Return the model's texts; see `LanguageModel.write`."""
-        return self.model.write(
-            prefix, suffixes, seeds=seeds, max_tokens=max_tokens, temperature=temperature, top_p=top_p, stop=stop
+        """Return the model's texts; see `LanguageModel.write`.
+
+        Raises:
+            ModelStopped: `should_stop` said so.
+        """
+        texts: list[str | None] = self._ask(
+            lambda model: model.write(
+                prefix, suffixes, seeds=seeds, max_tokens=max_tokens, temperature=temperature, top_p=top_p, stop=stop
+            )
         )
+        return texts
 
     @property
     def n_calls(self) -> int:
-        """Number of calls so far."""
+        """Number of calls so far for which the model was asked something that was not known."""
         return 0 if self._model is None else self._model.n_calls
 
     @property
     def n_situations(self) -> int:
-        """Number of situations scored so far."""
+        """Number of situations so far that the model was asked."""
         return 0 if self._model is None else self._model.n_situations
 
     def count_tokens(self, text: str) -> int:
@@ -92,7 +154,7 @@ class ModelOnDemand:
         return self.model.count_tokens(text)
 
     def close(self) -> None:
-        """Free the model, if it was loaded."""
+        """Leave or free the model, if it was needed."""
         if self._model is not None:
             self._model.close()
             self._model = None

@@ -22,6 +22,8 @@ from engine.store.disk import storage_errors
 
 CATALOG_NAME = "catalog.sqlite"
 FORMAT = 1
+OWN, INHERITED, CACHED = 0, 1, 2
+"""Origin of a journalled value (column `inherited`): this run's own question, its parent, the workspace's cache."""
 
 _TABLES = """
 create table if not exists segments (
@@ -246,10 +248,12 @@ class Catalog:
         )
         return bytes(rows[0][0]) if rows else None
 
-    def append_journal(self, step: int, call: int, kind: str, entries: Sequence[tuple[str, bytes]]) -> None:
+    def append_journal(
+        self, step: int, call: int, kind: str, entries: Sequence[tuple[str, bytes]], origin: int = OWN
+    ) -> None:
         """Journal values under one key each; they are durable when this returns. A key keeps its first value."""
         with self.transaction() as connection:
-            put_journal(connection, step, call, kind, entries)
+            put_journal(connection, step, call, kind, entries, origin)
 
     def journal_of(self, step: int, kind: str) -> list[tuple[str, bytes]]:
         """Return the (key, value) pairs of one kind and step, in the order in which they came."""
@@ -257,7 +261,7 @@ class Catalog:
         return [(str(key), bytes(value)) for key, value in rows]
 
     def journal_counts(self) -> tuple[int, int]:
-        """Return (model calls, situations) that this run itself made, without what it inherited."""
+        """Return (model calls, situations) of this run itself, without what it inherited or found in the cache."""
         rows = self.select(
             "select count(distinct batch), count(*) filter (where kind = 'distribution') from journal "
             "where kind in ('distribution', 'text') and not inherited"
@@ -286,12 +290,13 @@ def put_journal(
     call: int,
     kind: str,
     entries: Sequence[tuple[str, bytes]],
+    origin: int = OWN,
 ) -> None:
     """Write journal values within a transaction."""
     batch = connection.execute("select coalesce(max(batch), 0) + 1 from journal").fetchall()[0][0]
     connection.executemany(
-        "insert or ignore into journal values (?, ?, ?, ?, ?, ?, 0)",
-        [(step, call, kind, key, value, batch) for key, value in entries],
+        "insert or ignore into journal values (?, ?, ?, ?, ?, ?, ?)",
+        [(step, call, kind, key, value, batch, origin) for key, value in entries],
     )
 
 
