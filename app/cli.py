@@ -131,7 +131,9 @@ def _models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sha256", metavar="HEX", help="with pull: the checksum that the file must have")
     parser.add_argument("--name", metavar="FILE", help="with pull: keep the file under this name")
     parser.add_argument("--ask", metavar="TEXT", help="with test: the question")
-    parser.add_argument("--options", nargs="+", metavar="OPTION", help="with test: the answers to choose from")
+    parser.add_argument(
+        "--option", dest="options", action="append", metavar="TEXT", help="with test: an answer; give it once for each"
+    )
     parser.add_argument("--no-speed", action="store_true", help="with test: leave the speed test out")
 
 

@@ -18,6 +18,7 @@ PAGES = (
         "Groups of runs, and what one arm changes against another.",
     ),
     ("views/report.py", "Report", ":material/description:", "A report that others can check and rerun."),
+    ("views/models.py", "Models", ":material/psychology:", "Language models: at hand, to fetch, to try out."),
 )
 
 

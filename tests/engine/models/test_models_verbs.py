@@ -39,7 +39,7 @@ def test_pull_then_test(tmp_path, capsys, monkeypatch):
         assert told[-1]["checked"] and told[-1]["path"].endswith("mine.gguf")
         assert main(["models", "pull", "society/absent", "--workspace", str(tmp_path)]) == 1
         assert "has no repository society/absent" in capsys.readouterr().err
-    ask = ["--ask", "Do you vote?", "--options", "yes", "no", "perhaps", "--no-speed"]
+    ask = ["--ask", "Do you vote?", "--option", "yes", "--option", "no", "--option=perhaps", "--no-speed"]
     assert main(["models", "test", "mine.gguf", *ask, "--workspace", str(tmp_path), "--json"]) == 0
     (result,) = lines(capsys)
     assert [row["option"] for row in result["answers"]] == ["yes", "no", "perhaps"]
@@ -57,7 +57,7 @@ def test_the_speed_test_reports_rates(tmp_path, capsys):
     [
         (["pull"], "name what to fetch"),
         (["pull", "society/tiny-GGUF", "--sha256", "abc"], "is not a sha256"),
-        (["test", "--options", "yes", "yes"], "2 options given; a question needs 2 to 64 different ones"),
+        (["test", "--option", "yes", "--option", "yes"], "2 options given; a question needs 2 to 64 different ones"),
         (["test", "--ask", "x" * 9000], "9,000 characters"),
         (["test", "absent"], "no language model 'absent'"),
     ],
