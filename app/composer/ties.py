@@ -38,6 +38,7 @@ WORDS = {
     "caveman": "Cliques (caveman)",
     "complete": "Everyone with everyone",
     "homophily": "Birds of a feather (homophily)",
+    "spatial": "Neighbours in space (random geometric)",
     "households": "Households",
     "groups": "Workplaces, classes and other places",
     "file": "A file of observed ties",

@@ -71,21 +71,23 @@ class Generator:
     check_population: Callable[[Any, Mapping[str, Column]], None] | None = None
 
 
-def _limited(ties: float, what: str) -> float:
+def limit_ties(ties: float, what: str) -> float:
+    """Return an expected number of ties. Raises NetworkError where it is too large to be built."""
     if ties > MAX_TIES:
         raise NetworkError(f"{what} would make about {ties:.3g} ties; at most {MAX_TIES:,} are built; lower it")
     return ties
 
 
-def _check_degree(name: str, value: float, n: int) -> None:
+def check_degree(name: str, value: float, n: int) -> None:
+    """Raise NetworkError where one of n agents cannot have so many ties."""
     if value > n - 1:
         raise NetworkError(f"{name} = {value:g} is more than {n - 1}, the most ties that one of {n} agents can have")
 
 
 def count_random_ties(params: ErdosRenyi | Homophily, n: int, base: Path | None = None) -> float:
     """Return the expected number of ties of n agents with a mean degree. Raises NetworkError where it does not fit."""
-    _check_degree("mean_degree", params.mean_degree, n)
-    return _limited(params.mean_degree * n / 2, f"mean_degree = {params.mean_degree:g} among {n} agents")
+    check_degree("mean_degree", params.mean_degree, n)
+    return limit_ties(params.mean_degree * n / 2, f"mean_degree = {params.mean_degree:g} among {n} agents")
 
 
 def build_erdos_renyi(params: ErdosRenyi, n: int, seed: int, stream: str, base: Path | None = None) -> Graph:
@@ -104,8 +106,8 @@ def _drawn_blocks(
 
 
 def _small_world_ties(params: WattsStrogatz | Ring, n: int, base: Path | None = None) -> float:
-    _check_degree("k", params.k, n)
-    return _limited(params.k * n / 2, f"k = {params.k} among {n} agents")
+    check_degree("k", params.k, n)
+    return limit_ties(params.k * n / 2, f"k = {params.k} among {n} agents")
 
 
 def build_watts_strogatz(params: WattsStrogatz, n: int, seed: int, stream: str, base: Path | None = None) -> Graph:
@@ -134,7 +136,7 @@ def build_ring(params: Ring, n: int, seed: int, stream: str, base: Path | None =
 def _barabasi_albert_ties(params: BarabasiAlbert, n: int, base: Path | None = None) -> float:
     if params.m > n - 1:
         raise NetworkError(f"m = {params.m} is more than {n - 1}, the others that one of {n} agents can be tied to")
-    return _limited(params.m * (n - params.m), f"m = {params.m} among {n} agents")
+    return limit_ties(params.m * (n - params.m), f"m = {params.m} among {n} agents")
 
 
 def build_barabasi_albert(params: BarabasiAlbert, n: int, seed: int, stream: str, base: Path | None = None) -> Graph:
@@ -159,7 +161,7 @@ def _stochastic_block_ties(params: StochasticBlock, n: int, base: Path | None = 
     within = float((sizes * (sizes - 1) / 2).sum())
     between = n * (n - 1) / 2 - within
     what = f"p_within = {params.p_within:g} and p_between = {params.p_between:g} among {n} agents"
-    return _limited(params.p_within * within + params.p_between * between, what)
+    return limit_ties(params.p_within * within + params.p_between * between, what)
 
 
 def build_stochastic_block(params: StochasticBlock, n: int, seed: int, stream: str, base: Path | None = None) -> Graph:
@@ -179,7 +181,7 @@ def _degrees(params: Configuration, n: int) -> NDArray[np.int64]:
     total = int(degrees.sum())
     if total % 2:
         raise NetworkError(f"degrees sum to {total}, an odd number; every tie has two ends, so make the sum even")
-    _check_degree("the largest of degrees", int(degrees.max()), n)
+    check_degree("the largest of degrees", int(degrees.max()), n)
     _check_graphical(degrees)
     return degrees
 
@@ -202,7 +204,7 @@ def _check_graphical(degrees: NDArray[np.int64]) -> None:
 
 
 def _configuration_ties(params: Configuration, n: int, base: Path | None = None) -> float:
-    return _limited(float(_degrees(params, n).sum()) / 2, f"degrees of {n} agents")
+    return limit_ties(float(_degrees(params, n).sum()) / 2, f"degrees of {n} agents")
 
 
 def build_configuration(params: Configuration, n: int, seed: int, stream: str, base: Path | None = None) -> Graph:
@@ -268,7 +270,7 @@ def _grid_shape(params: Grid, n: int) -> tuple[int, int]:
 
 def _grid_ties(params: Grid, n: int, base: Path | None = None) -> float:
     rows, columns = _grid_shape(params, n)
-    return _limited(float(rows * (columns - 1) + columns * (rows - 1)), f"{n} agents on a grid")
+    return limit_ties(float(rows * (columns - 1) + columns * (rows - 1)), f"{n} agents on a grid")
 
 
 def build_grid(params: Grid, n: int, seed: int, stream: str, base: Path | None = None) -> Graph:
@@ -292,7 +294,7 @@ def _caveman_ties(params: Caveman, n: int, base: Path | None = None) -> float:
     if cliques * params.size != n:
         total = cliques * params.size
         raise NetworkError(f"{cliques} cliques of {params.size} agents make {total}, but there are {n} agents")
-    return _limited(n * (params.size - 1) / 2, f"cliques of {params.size} among {n} agents")
+    return limit_ties(n * (params.size - 1) / 2, f"cliques of {params.size} among {n} agents")
 
 
 def build_caveman(params: Caveman, n: int, seed: int, stream: str, base: Path | None = None) -> Graph:

@@ -111,6 +111,13 @@ class Groups(NetworkParams):
     )
 
 
+class Spatial(NetworkParams):
+    """Parameters of `spatial`."""
+
+    mean_degree: float = _knob(10.0, "Expected number of ties of an agent.", "ties", ge=0)
+    periodic: bool = _knob(True, "Whether opposite edges of the square touch, so that nobody lives at a border.")
+
+
 class Complete(NetworkParams):
     """Parameters of `complete`: none."""
 
