@@ -7,28 +7,40 @@ that depend on it follow the winner.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.draws import draw_uniform
 from engine.errors import PopulationError, Problem
 from engine.population.columns import Column
 from engine.population.files import check_head, list_files, read_toml
+from engine.population.households import (
+    ADULT_FROM,
+    build_households,
+    check_households,
+    household_ages,
+    household_columns,
+)
 from engine.population.packs import PersonaPack, load_pack
 from engine.population.population import Population
 from engine.population.recipes import DrawnColumn, build_drawn, order_columns
-from engine.population.respondents import Respondents, load_respondents
-from engine.population.schema import clashing_names, name_problem
+from engine.population.respondents import Respondents, draw_rows, load_respondents
+from engine.population.schema import clashing_names, load_schema, name_problem
+from engine.population.spreading import check_spread, spread_points, spread_values
 from engine.population.stored import StoredDraw, find_draw, write_draw
 from engine.population.tables import Partitions, build_partitions, draw_column, drawn_parent, given_parent
+from engine.population.targets import check_targets, rake_people
 from engine.population.text import quoted
 from engine.population.typed import TypedColumn, type_values
-from engine.spec import PopulationSpec
+from engine.spec import HouseholdSpec, PopulationSpec, RakeSpec
 
 PERSONA = "persona"
+CANDIDATES = 20_000
+"""People drawn from a recipe before raking chooses among them; more where more agents are asked for."""
 _RECIPE_HEAD = {"format", "title", "source", "help", "licence", "columns"}
 
 
@@ -61,15 +73,24 @@ class _Plan:
     partitions: dict[str, Partitions] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    households: dict[str, Column] = field(default_factory=dict)
+    adults: DrawnColumn | None = None
+    spread: dict[str, Column] = field(default_factory=dict)
 
     @property
     def columns(self) -> dict[str, Column]:
         """Type of each column by name, in the order in which the study names them."""
         held = dict(self.pack.columns) if self.pack else {}
         held.update(self.survey.columns if self.survey else {})
-        held.update({name: part.column for name, part in self.inline.items()})
-        held.update({name: drawn.column for name, drawn in self.drawn.items()})
+        held.update({name: replace(part.column, provenance="manual") for name, part in self.inline.items()})
+        sampled = {**self.spread, **self.households, **{name: drawn.column for name, drawn in self.drawn.items()}}
+        held.update({name: replace(column, provenance="sampled") for name, column in sampled.items()})
         return {name: held[name] for name in self.names if name in held}
+
+    @property
+    def given(self) -> list[str]:
+        """Names of the columns whose values are given."""
+        return [*(self.pack.parts if self.pack else {}), *(self.survey.columns if self.survey else {}), *self.inline]
 
 
 def list_recipes(folder: Path | None = None) -> list[str]:
@@ -156,6 +177,8 @@ def _link(plan: _Plan, problems: list[str], file: str = "") -> None:
         asked = {parent for drawn in plan.drawn.values() for parent in drawn.given}
         for name in (asked & plan.survey.columns.keys()) - given.keys():
             parents[name] = given_parent(name, plan.survey.columns[name], plan.survey.sample(name))
+    for name, column in {**plan.spread, **plan.households}.items():
+        parents[name] = given_parent(name, column, np.arange(len(column.labels)))
     parents |= {name: drawn_parent(drawn) for name, drawn in plan.drawn.items()}
     for name in plan.order:
         plan.partitions[name] = build_partitions(plan.drawn[name], parents, found)
@@ -185,10 +208,42 @@ def _make_plan(spec: PopulationSpec, folder: Path | None, base: Path | None, see
     _plan_survey(plan, spec, folder, base, seed, problems)
     unreadable = bool(problems)
     _plan_tables(plan, spec.columns, problems, "population.columns")
+    _plan_arrangement(plan, spec, problems)
     if not unreadable:
         _link(plan, problems)
     _refuse(problems)
     return plan
+
+
+def _plan_arrangement(plan: _Plan, spec: PopulationSpec, problems: list[str]) -> None:
+    """Add households, spread traits and target shares to the plan."""
+    if spec.households is not None:
+        check_households(spec.households, problems)
+        plan.households = household_columns()
+        plan.adults = plan.drawn.pop("age", None)
+        for name in plan.households:
+            plan.drawn.pop(name, None)
+        taken = [name for name in plan.households if name in plan.given]
+        if taken:
+            told = f"{', '.join(map(quoted, taken))} has given values, but households give it; leave it out"
+            problems.append(f"{told} @ population.households")
+        plan.names = list(dict.fromkeys([*plan.households, *plan.names]))
+    if spec.spread is not None:
+        known = {name: entry.column for name, entry in load_schema().items()}
+        given = [*plan.given, *plan.households]
+        check_spread(spec.spread, known | plan.columns, plan.drawn, given, problems)
+        plan.spread = {name: known[name] for name in spec.spread.columns if name in known and name not in plan.drawn}
+        plan.names = list(dict.fromkeys([*plan.names, *plan.spread]))
+    if spec.rake is not None:
+        check_targets(spec.rake, plan.columns, problems)
+        if plan.inline:
+            listed = ", ".join(map(quoted, plan.inline))
+            problems.append(f"raking draws people anew, but {listed} lists a value per agent @ population.rake")
+        if spec.households is not None:
+            problems.append("raking would part people who live together; leave one out @ population.rake")
+        in_order = plan.survey is not None and plan.survey.n_in_order is not None
+        if in_order and not set(spec.rake.targets) <= set(plan.survey.columns if plan.survey else ()):
+            problems.append("with draw = 'rows' only columns of the survey can have targets @ population.rake")
 
 
 def _plan_survey(
@@ -196,7 +251,7 @@ def _plan_survey(
 ) -> None:
     """Add the respondents of a survey file to the plan: the stored ones where the folder holds them."""
     if spec.file is None:
-        given = [key for key in ("weight", "encoding", "map", "keep") if getattr(spec, key)]
+        given = [key for key in ("weight", "id", "encoding", "map", "keep", "score") if getattr(spec, key)]
         problems += [f"'{key}' belongs to a survey file; name it with file @ population.{key}" for key in given]
         return
     if spec.personas is not None:
@@ -235,6 +290,8 @@ def _persona_column(pack: PersonaPack) -> Column:
 def _size(spec: PopulationSpec, plan: _Plan, default_size: int) -> int:
     lengths = {name: int(part.values.size) for name, part in plan.inline.items()}
     size = spec.size
+    if size is None and plan.survey is not None:
+        size = plan.survey.n_in_order
     if size is None:
         size = next(iter(lengths.values()), plan.pack.n if plan.pack else default_size)
     problems = [
@@ -292,16 +349,65 @@ def build_population(
     plan = _make_plan(spec, folder, base, seed)
     population = Population(_size(spec, plan, default_size))
     agents = np.arange(population.n, dtype=np.int64)
+    rows = agents % plan.pack.n if plan.pack else agents
+    if spec.rake is not None and not _is_raked_in_survey(spec.rake, plan):
+        values, rows = _draw_raked(plan, spec, agents, seed)
+    else:
+        values = _values_of(plan, spec, agents, seed)
+    for name, column in plan.columns.items():
+        population.add(name, column, values[name])
+    if plan.pack:
+        population.add(PERSONA, _persona_column(plan.pack), rows)
+        population.relations = plan.pack.relations
+    population.origins = dict(plan.survey.origins) if plan.survey else {}
+    return population
+
+
+def _is_raked_in_survey(spec: RakeSpec, plan: _Plan) -> bool:
+    """Tell whether the survey's own weights meet the targets, so that its draws need no more raking."""
+    return plan.survey is not None and set(spec.targets) <= set(plan.survey.columns)
+
+
+def _values_of(plan: _Plan, spec: PopulationSpec, agents: NDArray[np.int64], seed: int) -> dict[str, NDArray[Any]]:
+    """Return one value per agent and column, before raking."""
     values: dict[str, NDArray[Any]] = {name: part.values for name, part in plan.inline.items()}
     if plan.pack:
         rows = agents % plan.pack.n
         values = {**{name: part.values[rows] for name, part in plan.pack.parts.items()}, **values}
     if plan.survey:
         values = {**plan.survey.draw(agents, seed), **values}
+    points = spread_points(spec.spread, agents, seed) if spec.spread else {}
+    values |= {name: spread_values(column, points[name]) for name, column in plan.spread.items()}
+    if spec.households is not None:
+        values |= _household_values(plan, spec.households, agents, seed)
     for name in plan.order:
-        values[name] = draw_column(plan.drawn[name], plan.partitions[name], values, agents, seed)
-    for name, column in plan.columns.items():
-        population.add(name, column, values[name])
-    if plan.pack:
-        population.add(PERSONA, _persona_column(plan.pack), rows)
-    return population
+        values[name] = draw_column(plan.drawn[name], plan.partitions[name], values, agents, seed, points.get(name))
+    return values
+
+
+def _household_values(
+    plan: _Plan, spec: HouseholdSpec, agents: NDArray[np.int64], seed: int
+) -> dict[str, NDArray[Any]]:
+    found = build_households(spec, agents.size, seed)
+    if plan.adults is not None and not plan.adults.given:
+        adults = draw_column(plan.adults, {}, {}, agents, seed).astype(np.int64)
+    else:
+        adults = np.zeros(agents.size, np.int64)
+    # Whom the recipe's ages make a child, and everyone without a recipe, is an adult of any age.
+    others = np.floor(18 + 68 * draw_uniform(seed, "population.households.adult", 0, 0, agents)).astype(np.int64)
+    ages = household_ages(found, np.where(adults >= ADULT_FROM, adults, others), seed)
+    size = np.minimum(found.size, int(plan.households["hh_size"].high or found.size.max()))
+    return {"household_id": found.household, "household_role": found.role, "hh_size": size, "age": ages}
+
+
+def _draw_raked(
+    plan: _Plan, spec: PopulationSpec, agents: NDArray[np.int64], seed: int
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
+    """Return the values of agents drawn by raked weights from candidates, and the row of each in the pack."""
+    n_candidates = plan.pack.n if plan.pack else max(CANDIDATES, 1 << (agents.size - 1).bit_length())
+    candidates = np.arange(n_candidates, dtype=np.int64)
+    values = _values_of(plan, spec, candidates, seed)
+    people = {name: (column, values[name]) for name, column in plan.columns.items()}
+    raked = rake_people(spec.rake or RakeSpec(), people, np.ones(n_candidates))
+    rows = draw_rows(raked.weights, draw_uniform(seed, "population.rake", 0, 0, agents))
+    return {name: array[rows] for name, array in values.items()}, rows

@@ -71,7 +71,7 @@ class Survey:
 
     Attributes:
         file: Name of the file.
-        format: SPSS, Stata or CSV.
+        format: SPSS, Stata, SAS, CSV, Parquet or Excel.
         encoding: Encoding of the texts, as declared or as chosen.
         label: Title that the file gives itself.
         variables: In the order of the file.

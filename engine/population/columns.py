@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from engine.decision import Categories, Presentation, Rounded
 
 Kind = Literal["float", "integer", "category", "boolean", "text"]
+Provenance = Literal["", "survey", "sampled", "manual", "model"]
+"""Where a column's values come from: respondents of a survey, draws, a person's hand, or a language model."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,9 @@ class Column:
         help: One sentence for forms and prompts.
         presentation: How a prompt shows it; None for the default of its kind.
         initial: Value of an agent that enters without one.
+        scale: Instrument or coding that the values follow; like the provenance, no part of what the values mean to the
+            engine, and so left out when columns are compared.
+        provenance: Where the values come from; empty where nothing is known.
     """
 
     kind: Kind
@@ -37,6 +42,8 @@ class Column:
     help: str = ""
     presentation: Presentation | None = None
     initial: float = 0.0
+    scale: str = field(default="", compare=False)
+    provenance: Provenance = field(default="", compare=False)
 
     def shown(self, low: float | None = None, high: float | None = None) -> Presentation | None:
         """Return the presentation: the declared one, labels of categories, or numbers in at most 101 roundings.

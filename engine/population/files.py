@@ -13,8 +13,8 @@ from engine.errors import PopulationError
 from engine.population.text import quoted
 from engine.registry import nearest
 
-Shelf = Literal["packs", "recipes"]
-_WORDS = {"packs": "persona pack", "recipes": "recipe"}
+Shelf = Literal["packs", "recipes", "instruments", "languages"]
+_WORDS = {"packs": "persona pack", "recipes": "recipe", "instruments": "instrument", "languages": "language"}
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -27,7 +27,7 @@ def list_files(shelf: Shelf, folder: Path | None = None) -> list[str]:
     """Return the names on a shelf, sorted.
 
     Args:
-        shelf: `packs` or `recipes`.
+        shelf: `packs`, `recipes`, `instruments` or `languages`.
         folder: The user's own personas folder, with subfolders of the same names; its files come on top.
     """
     found = {
@@ -41,7 +41,7 @@ def list_files(shelf: Shelf, folder: Path | None = None) -> list[str]:
 
 
 def read_toml(shelf: Shelf, name: str, folder: Path | None = None) -> dict[str, Any]:
-    """Return the content of a pack or recipe by name; a shipped one wins over the user's own.
+    """Return the content of a file by name; a shipped one wins over the user's own.
 
     Raises:
         PopulationError: no such name (the text names the nearest one), or a file that is not TOML.
@@ -62,7 +62,7 @@ def read_toml(shelf: Shelf, name: str, folder: Path | None = None) -> dict[str, 
 
 
 def find_own_file(shelf: Shelf, name: str, folder: Path) -> Path | None:
-    """Return the user's own pack or recipe of that name, or None where it is a shipped one or there is none."""
+    """Return the user's own file of that name, or None where it is a shipped one or there is none."""
     if (importlib.resources.files("personas") / shelf / f"{name}.toml").is_file():
         return None
     file = folder / shelf / f"{name}.toml"

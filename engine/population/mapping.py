@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from engine.population.codebook import Code, Survey, Variable
 from engine.population.columns import Column
+from engine.population.origins import Origin
 from engine.population.schema import DTYPES, MAX_CATEGORIES, SchemaColumn, load_schema
 from engine.population.text import DEFAULT_LIMIT, LABEL_LIMIT, clean_text, quoted
 from engine.population.typed import range_words
@@ -32,11 +33,13 @@ class Mapped:
         column: Its type.
         values: One per respondent, in the column's dtype; arbitrary where `present` is False.
         present: Whether the respondent gave a valid answer, bool.
+        origin: The variable it came from; None where it came from several.
     """
 
     column: Column
     values: NDArray[Any]
     present: NDArray[np.bool_]
+    origin: Origin | None = None
 
 
 def map_variable(name: str, spec: MapSpec, survey: Survey, problems: list[str], where: str) -> Mapped | None:
@@ -72,6 +75,8 @@ class _Mapping:
         self.variable: Variable = survey.variable(spec.variable)
         self.known: SchemaColumn | None = load_schema().get(name)
         self.answers = self._without_missing(survey.frame[spec.variable])
+        if spec.missing == "keep":
+            self.answers = self._with_codes(survey)
         self.present = self.answers.is_not_null().to_numpy()
 
     def add(self, message: str, key: str = "") -> None:
@@ -91,6 +96,22 @@ class _Mapping:
             wrong = answers.is_in([_code_text(code) for code in codes])
         return answers.set(wrong.fill_null(False), None)
 
+    def _origin(self, codes: dict[str, Code] | None = None, *, is_same: bool = False) -> Origin:
+        """Return where the column comes from; what the study counts as missing is declared as missing."""
+        wanted = float if self.variable.type == "number" else str
+        added = [(code, code) for code in self.spec.missing_codes if isinstance(code, wanted)]
+        missing = tuple(dict.fromkeys([*self.variable.missing, *added]))
+        return Origin(dataclasses.replace(self.variable, missing=missing), codes or {}, is_same)
+
+    def _with_codes(self, survey: Survey) -> pl.Series:
+        """Return the answers with the codes of missing ones among them."""
+        codes = survey.codes.get(self.spec.variable)
+        if codes is None or self.variable.type == "date":
+            return self.answers
+        if self.variable.type == "number":
+            codes = codes.cast(pl.Float64, strict=False)
+        return self.answers.fill_null(codes)
+
     def build(self) -> Mapped | None:
         before = len(self.problems)
         self._check_transformation()
@@ -99,6 +120,11 @@ class _Mapping:
         if len(self.problems) > before:
             return None
         mapped = self._recoded() if self.spec.labels else self._as_given()
+        if mapped is not None and self.spec.missing == "keep" and mapped.column.kind != "category":
+            self.add(
+                f"missing = 'keep' needs a category, but '{self.name}' is a {mapped.column.kind} column; drop or draw",
+                "missing",
+            )
         return mapped if len(self.problems) == before else None
 
     def _check_transformation(self) -> None:
@@ -179,7 +205,9 @@ class _Mapping:
             told = "rescale with range and to, or name what is no answer in missing_codes"
             self.add(f"{self._listed(outside)}: not in {range_words(column)}, the range of '{self.name}'; {told}")
             return None
-        return Mapped(column, np.where(self.present, numbers, 0).astype(column.dtype), self.present)
+        is_same = not self.spec.labels and self.spec.to in (None, self.spec.range)
+        origin = self._origin(is_same=is_same)
+        return Mapped(column, np.where(self.present, numbers, 0).astype(column.dtype), self.present, origin)
 
     def _listed(self, wrong: NDArray[np.bool_]) -> str:
         """Return `lrscale = 77 ('Refusal', 12 respondents), 88 (...)` for the answers of these rows."""
@@ -204,7 +232,7 @@ class _Mapping:
         values = np.empty(self.answers.len(), dtype=object)
         values[:] = [cleaned.get(code, "") for code in self.answers.to_list()]
         column = self.known.column if self.known else Column("text", "object", help=self.variable.label)
-        return Mapped(column, values, self.present)
+        return Mapped(column, values, self.present, self._origin(is_same=self.variable.type == "text"))
 
     def _label(self, code: Code) -> str:
         return self.variable.value_labels.get(code) or _code_text(code)
@@ -228,7 +256,10 @@ class _Mapping:
         places = {label: place for place, label in enumerate(column.labels)}
         if any(label not in places for label in labels.values()):
             return None
-        return self._replaced(column, {code: places[label] for code, label in labels.items()})
+        mapped = self._replaced(column, {code: places[label] for code, label in labels.items()})
+        one_to_one = len(set(labels.values())) == len(labels)
+        back = {label: code for code, label in labels.items()} if one_to_one else {}
+        return dataclasses.replace(mapped, origin=self._origin(back))
 
     def _allowed(self, code: Code, label: str) -> str:
         """Return a label in the codebook's spelling; a problem where a closed column does not have it."""
@@ -265,7 +296,7 @@ class _Mapping:
         codes = list(values)
         places = self.answers.replace_strict(codes, list(range(len(codes))), default=0, return_dtype=pl.Int64)
         chosen = np.array([values[code] for code in codes], dtype=column.dtype)[places.fill_null(0).to_numpy()]
-        return Mapped(column, chosen, self.present)
+        return Mapped(column, chosen, self.present, self._origin())
 
     # -- recodes ---------------------------------------------------------------------------------------------------
 

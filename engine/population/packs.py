@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import PopulationError
-from engine.population.columns import Column
+from engine.population.columns import Column, Provenance
 from engine.population.files import check_head, list_files, read_toml
+from engine.population.relations import Relations, read_relations
 from engine.population.schema import clashing_names, load_schema, name_problem
 from engine.population.text import quoted
 from engine.population.typed import TypedColumn, type_values
 
-_HEAD = {"format", "title", "source", "help", "licence", "columns", "people"}
+_HEAD = {"format", "title", "source", "help", "licence", "lang", "provenance", "columns", "people", "relations"}
+_PROVENANCES: tuple[Provenance, ...] = ("manual", "model", "survey", "sampled")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class PersonaPack:
         title, help, source, licence: What it is and where it comes from.
         n: Number of people.
         parts: Column and values by name, one row per person.
+        relations: Who knows whom; None where the pack says nothing.
     """
 
     name: str
@@ -36,6 +39,7 @@ class PersonaPack:
     licence: str
     n: int
     parts: Mapping[str, TypedColumn]
+    relations: Relations | None = None
 
     @property
     def columns(self) -> dict[str, Column]:
@@ -88,12 +92,14 @@ def parse_pack(name: str, content: Mapping[str, Any]) -> PersonaPack:
         problems += [f"{line} ({file})" for line in found]
         if part is not None:
             parts[key] = part
-    _describe(content.get("columns", {}), parts, problems, file)
+    _describe(content.get("columns", {}), parts, content.get("provenance", "manual"), problems, file)
     _check_names(people, problems, file)
+    names = [str(person.get("display_name", "")) for person in people]
+    relations = read_relations(content.get("relations"), names, problems, file)
     if problems:
         raise PopulationError("\n".join(problems))
     head = {key: str(content.get(key, "")) for key in ("title", "help", "source", "licence")}
-    return PersonaPack(name, n=len(people), parts=parts, **head)
+    return PersonaPack(name, n=len(people), parts=parts, relations=relations, **head)
 
 
 def _person(person: Mapping[str, Any], index: int) -> str:
@@ -101,18 +107,27 @@ def _person(person: Mapping[str, Any], index: int) -> str:
     return f"{quoted(name)} (person {index + 1})" if isinstance(name, str) else f"person {index + 1}"
 
 
-def _describe(described: Any, parts: dict[str, TypedColumn], problems: list[str], file: str) -> None:
-    """Give columns outside the codebook the unit and help that the file states."""
+def _describe(described: Any, parts: dict[str, TypedColumn], source: Any, problems: list[str], file: str) -> None:
+    """Give columns their provenance, and those outside the codebook the unit and help that the file states."""
+    if source not in _PROVENANCES:
+        problems.append(f"provenance = {quoted(source)} is not one of {', '.join(_PROVENANCES)} ({file})")
+        return
+    for name, (column, values) in parts.items():
+        parts[name] = TypedColumn(dataclasses.replace(column, provenance=source), values)
     if not isinstance(described, Mapping):
         problems.append(f"[columns] is {quoted(described)}, not a table per column ({file})")
         return
     for name, words in described.items():
-        if name in load_schema() or not isinstance(words, Mapping) or not set(words) <= {"unit", "help"}:
-            problems.append(f"[columns.{name}] may give unit and help of a column outside the codebook ({file})")
+        allowed = {"provenance"} if name in load_schema() else {"unit", "help", "provenance"}
+        if not isinstance(words, Mapping) or not set(words) <= allowed:
+            told = "may give unit and help of a column outside the codebook, and provenance"
+            problems.append(f"[columns.{name}] {told} ({file})")
+        elif words.get("provenance", source) not in _PROVENANCES:
+            problems.append(f"[columns.{name}]: provenance is one of {', '.join(_PROVENANCES)} ({file})")
         elif name in parts:
             column, values = parts[name]
-            texts = {key: str(text) for key, text in words.items()}
-            parts[name] = TypedColumn(dataclasses.replace(column, **texts), values)  # type: ignore[arg-type]
+            texts: dict[str, Any] = {key: str(text) for key, text in words.items()}
+            parts[name] = TypedColumn(dataclasses.replace(column, **texts), values)
 
 
 def _check_names(people: Sequence[Mapping[str, Any]], problems: list[str], file: str) -> None:

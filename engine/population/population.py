@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from engine.errors import PopulationError
 from engine.population.columns import Column
+from engine.population.origins import Origin
+from engine.population.relations import Relations
 from engine.population.text import quoted
 from engine.population.typed import range_words
 from engine.registry import nearest
@@ -22,6 +25,8 @@ class Population:
     Attributes:
         n: Number of agents; agent ids are 0 to n - 1.
         columns: Type, unit, range and labels of each column, by name.
+        origins: The survey's variable behind a column, by column.
+        relations: Who knows whom by the persona pack, or None.
         values: One array of shape (n,) per column: float64, int64, bool, int16 codes into the column's labels for
             a category, or an object array of str for text.
     """
@@ -32,6 +37,8 @@ class Population:
         self.n = int(n)
         self.columns: dict[str, Column] = {}
         self.values: dict[str, NDArray[Any]] = {}
+        self.origins: Mapping[str, Origin] = {}
+        self.relations: Relations | None = None
 
     def __len__(self) -> int:
         return self.n

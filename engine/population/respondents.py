@@ -7,6 +7,7 @@ between variables in the file holds between columns.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.resources
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from engine.draws import draw_uniform
@@ -22,12 +24,18 @@ from engine.errors import PopulationError
 from engine.population.codebook import Survey, nearest_variable
 from engine.population.columns import Column
 from engine.population.mapping import Mapped, map_variable
-from engine.population.schema import name_problem
+from engine.population.origins import Origin
+from engine.population.raking import Raked
+from engine.population.schema import load_schema, name_problem
+from engine.population.scoring import find_instruments, score_columns
 from engine.population.surveys import read_survey, read_variable_names
-from engine.population.text import quoted
-from engine.spec import MapSpec, PopulationSpec
+from engine.population.targets import rake_people
+from engine.population.text import clean_text, quoted
+from engine.spec import MapSpec, PopulationSpec, RakeSpec
 
 SOURCE_ROW = "source_row"
+SOURCE_REF = "source_ref"
+WEIGHT = "weight"
 STREAM = "population.rows"
 WHOLE_BYTES = 32 * 1024**2
 """Up to this size a file is read whole and once, so that a changed mapping is checked at once; of a larger one only
@@ -46,6 +54,7 @@ class Respondents:
         usable: Rows that can be drawn: with a weight above 0 and an answer wherever one is needed.
         dropped: Rows that cannot be drawn, by the column (or "weight") for which an answer is missing; a row counts
             once for each.
+        in_order: Whether agents are the usable rows in order, each once, instead of draws.
     """
 
     columns: Mapping[str, Column]
@@ -54,6 +63,17 @@ class Respondents:
     weights: NDArray[np.float64]
     usable: NDArray[np.bool_]
     dropped: Mapping[str, int]
+    in_order: bool = False
+
+    @property
+    def n_in_order(self) -> int | None:
+        """Number of agents where each usable row is one; None where rows are drawn."""
+        return int(self.usable.sum()) if self.in_order else None
+
+    @property
+    def origins(self) -> dict[str, Origin]:
+        """The variable that each column came from, by column."""
+        return {name: mapped.origin for name, mapped in self.mapped.items() if mapped.origin is not None}
 
     def sample(self, name: str) -> NDArray[Any]:
         """Return the answers of a column that can be drawn, one per usable row that has one."""
@@ -68,20 +88,35 @@ class Respondents:
             agents: Agent ids.
             seed: Seed of the population.
         """
-        rows = _draw_rows(self.weights * self.usable, draw_uniform(seed, STREAM, 0, 0, agents))
+        if self.in_order:
+            rows = self._rows_in_order(agents)
+        else:
+            rows = draw_rows(self.weights * self.usable, draw_uniform(seed, STREAM, 0, 0, agents))
         values: dict[str, NDArray[Any]] = {}
         for name, mapped in self.mapped.items():
             chosen = mapped.values[rows]
             lacking = np.flatnonzero(~mapped.present[rows])
             if lacking.size:
                 uniforms = draw_uniform(seed, f"{STREAM}.{name}", 0, 0, agents[lacking])
-                donors = _draw_rows(self.weights * (self.usable & mapped.present), uniforms)
+                donors = draw_rows(self.weights * (self.usable & mapped.present), uniforms)
                 chosen[lacking] = mapped.values[donors]
             values[name] = chosen
+        if self.in_order and WEIGHT in self.columns:
+            values[WEIGHT] = self.weights[rows] / self.weights[self.usable].mean()
         return values | {SOURCE_ROW: rows + 1}
 
+    def _rows_in_order(self, agents: NDArray[np.int64]) -> NDArray[np.int64]:
+        rows = np.flatnonzero(self.usable)
+        if agents.size and int(agents.max()) >= rows.size:
+            raise PopulationError(
+                f"{int(agents.max()) + 1} agents were asked for, but the survey has {rows.size} usable respondents; "
+                "give a smaller size, or draw by weight @ population.size"
+            )
+        return rows[agents]
 
-def _draw_rows(weights: NDArray[np.float64], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+
+def draw_rows(weights: NDArray[np.float64], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return a row for each uniform number in [0, 1), with a probability proportional to the row's weight."""
     steps = np.cumsum(weights)
     last = int(np.flatnonzero(weights)[-1])
     rows: NDArray[np.int64] = np.searchsorted(steps[:last], uniforms * steps[-1], side="right").astype(np.int64)
@@ -135,7 +170,7 @@ def load_respondents(spec: PopulationSpec, base: Path | None = None, folder: Pat
     path = find_survey_file(spec.file or "", base, folder)
     try:
         state = path.stat()
-        return _load(str(path.absolute()), (state.st_mtime_ns, state.st_size), _Key(spec))
+        return _load(str(path.absolute()), (state.st_mtime_ns, state.st_size), _Key(spec, folder))
     except OSError as error:
         raise PopulationError(f"{path.name} cannot be read: {error} @ population.file") from None
 
@@ -143,8 +178,8 @@ def load_respondents(spec: PopulationSpec, base: Path | None = None, folder: Pat
 class _Key:
     """What of a population decides on its respondents, as a key of the cache."""
 
-    def __init__(self, spec: PopulationSpec) -> None:
-        self.spec = spec
+    def __init__(self, spec: PopulationSpec, folder: Path | None) -> None:
+        self.spec, self.folder = spec, folder
         self.text = survey_key(spec)
 
     def __hash__(self) -> int:
@@ -156,7 +191,7 @@ class _Key:
 
 def survey_key(spec: PopulationSpec) -> str:
     """Return a text that is equal for populations which take the same from the same survey file."""
-    return spec.model_dump_json(include={"file", "weight", "encoding", "map", "keep"})
+    return spec.model_dump_json(include={"file", "draw", "weight", "id", "encoding", "map", "keep", "score", "rake"})
 
 
 @functools.lru_cache(maxsize=8)
@@ -164,7 +199,10 @@ def _load(path: str, state: tuple[int, int], key: _Key) -> Respondents:
     """Read and map a file; `state` tells versions of it apart."""
     spec, problems = key.spec, list[str]()
     wanted = _wanted(spec, problems)
-    survey = _read_asked(Path(path), state, spec, _asked(spec, wanted), problems)
+    instruments = find_instruments(spec, wanted, key.folder, problems)
+    scored = {column: spec.score[name].missing for name, found in instruments.items() for column in found.columns}
+    asked = _asked(spec, wanted) + [item for found in instruments.values() for item in found.asked]
+    survey = _read_asked(Path(path), state, spec, asked, problems)
     known = [] if survey is None else [variable.name for variable in survey.variables]
     mapped: dict[str, Mapped] = {}
     weights = None
@@ -174,9 +212,14 @@ def _load(path: str, state: tuple[int, int], key: _Key) -> Respondents:
             found = map_variable(name, mapping, survey, problems, where) if mapping.variable in known else None
             if found is not None:
                 mapped[name] = found
+        mapped |= score_columns(spec, survey, instruments, problems)
+        if spec.id in known:
+            mapped[SOURCE_REF] = _identify(str(spec.id), survey, problems)
     if problems or weights is None:
         raise PopulationError("\n".join(dict.fromkeys(problems)))
-    return _combine(mapped, {name: mapping for name, (mapping, _) in wanted.items()}, weights)
+    drawn = {name for name, (mapping, _) in wanted.items() if mapping.missing == "draw"}
+    drawn |= {name for name in mapped if name in scored and scored[name] == "draw"}
+    return _combine(mapped, frozenset(drawn), weights, spec)
 
 
 def _read_asked(
@@ -222,7 +265,7 @@ def _wanted(spec: PopulationSpec, problems: list[str]) -> dict[str, tuple[MapSpe
         if wrong:
             told = "; map it under another name instead" if where == "population.keep" else ""
             problems.append(f"{wrong}{told} @ {where}")
-    if not wanted:
+    if not wanted and not spec.score:
         problems.append("no variable of the survey is used; name some in map or keep @ population.file")
     return wanted
 
@@ -233,7 +276,8 @@ def _asked(spec: PopulationSpec, wanted: Mapping[str, tuple[MapSpec, str]]) -> l
         (where if where == "population.keep" else f"{where}.variable", mapping.variable)
         for mapping, where in wanted.values()
     ]
-    return asked + ([("population.weight", spec.weight)] if spec.weight is not None else [])
+    named = (("population.weight", spec.weight), ("population.id", spec.id))
+    return asked + [(where, variable) for where, variable in named if variable is not None]
 
 
 def _weights(spec: PopulationSpec, survey: Survey, problems: list[str]) -> NDArray[np.float64] | None:
@@ -254,8 +298,31 @@ def _weights(spec: PopulationSpec, survey: Survey, problems: list[str]) -> NDArr
     return None
 
 
-def _combine(mapped: dict[str, Mapped], mappings: Mapping[str, MapSpec], weights: NDArray[np.float64]) -> Respondents:
-    drawn = frozenset(name for name, mapping in mappings.items() if mapping.missing == "draw")
+def _identify(variable: str, survey: Survey, problems: list[str]) -> Mapped:
+    """Return the ids of respondents as texts; ids that are missing or stand twice are problems."""
+    answers = survey.frame[variable]
+    numbers = answers.dtype == pl.Float64
+    texts = [None if value is None else f"{value:.15g}" if numbers else str(value) for value in answers.to_list()]
+    empty = [row for row, text in enumerate(texts, start=1) if text is None]
+    if empty:
+        problems.append(f"{quoted(variable)} is empty in row {empty[0]}; every respondent needs an id @ population.id")
+    first: dict[str, int] = {}
+    for row, text in enumerate(texts, start=1):
+        if text is not None and first.setdefault(text, row) != row:
+            problems.append(
+                f"{quoted(variable)} = {quoted(text)} stands in row {first[text]} and in row {row}; give each "
+                "respondent an id of their own, or leave id out @ population.id"
+            )
+            break
+    values = np.empty(len(texts), dtype=object)
+    values[:] = [clean_text(text or "", 200) for text in texts]
+    column = load_schema()[SOURCE_REF].column
+    return Mapped(column, values, np.ones(len(texts), dtype=np.bool_), Origin(survey.variable(variable)))
+
+
+def _combine(
+    mapped: dict[str, Mapped], drawn: frozenset[str], weights: NDArray[np.float64], spec: PopulationSpec
+) -> Respondents:
     usable, dropped = weights > 0, dict[str, int]()
     if not usable.all():
         dropped["weight"] = int((~usable).sum())
@@ -271,8 +338,30 @@ def _combine(mapped: dict[str, Mapped], mappings: Mapping[str, MapSpec], weights
             f"no respondent is left: answers are missing for {listed}; leave a variable out, or draw what is missing "
             "@ population.map"
         )
-    columns = {name: part.column for name, part in mapped.items()} | {SOURCE_ROW: source_row_column()}
-    return Respondents(columns, mapped, drawn, weights, usable, dropped)
+    columns = {name: _sourced(part.column) for name, part in mapped.items()}
+    in_order = spec.draw == "rows"
+    if in_order and WEIGHT not in columns:
+        columns[WEIGHT] = _sourced(load_schema()[WEIGHT].column)
+    columns[SOURCE_ROW] = _sourced(source_row_column())
+    if spec.rake is not None and set(spec.rake.targets) <= mapped.keys():
+        weights = rake_respondents(spec.rake, mapped, weights, usable).weights
+    return Respondents(columns, mapped, drawn, weights, usable, dropped, in_order)
+
+
+def _sourced(column: Column) -> Column:
+    return dataclasses.replace(column, provenance="survey")
+
+
+def rake_respondents(
+    spec: RakeSpec, mapped: Mapping[str, Mapped], weights: NDArray[np.float64], usable: NDArray[np.bool_]
+) -> Raked:
+    """Return the raked weights of a survey's rows; those that cannot be drawn have weight 0.
+
+    Raises:
+        PopulationError: one line per target that cannot be reached.
+    """
+    people = {name: (part.column, part.values) for name, part in mapped.items()}
+    return rake_people(spec, people, np.where(usable, weights, 0.0))
 
 
 def summarise_weights(weights: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:

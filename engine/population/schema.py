@@ -69,6 +69,7 @@ def _schema_column(table: Mapping[str, Any]) -> SchemaColumn:
         labels=labels,
         help=table["help"],
         presentation=presentation,
+        scale=table.get("scale", ""),
     )
     shown = labels or (presentation.words if isinstance(presentation, Words) else ())
     sentences = tuple(table.get("phrases", ()))

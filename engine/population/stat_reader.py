@@ -22,6 +22,7 @@ def read(request: dict[str, Any]) -> None:
     folder = Path(request["folder"])
     reader = getattr(pyreadstat, request["reader"])
     options: dict[str, Any] = {"encoding": request["encoding"]}
+    kept = {} if request["reader"] == "read_sas7bdat" else {"user_missing": True}
     _, metadata = reader(request["path"], metadataonly=True, **options)
     names = [str(name) for name in metadata.column_names]
     variables = request["variables"]
@@ -30,7 +31,7 @@ def read(request: dict[str, Any]) -> None:
     known = variables is None or set(variables) <= set(names)
     if wanted and known and len({name.lower() for name in names}) == len(names):
         options |= {} if variables is None else {"usecols": wanted}
-        frame, metadata = reader(request["path"], user_missing=True, output_format="polars", **options)
+        frame, metadata = reader(request["path"], output_format="polars", **kept, **options)
         _write(frame, wanted, folder)
     codebook |= {
         "encoding": metadata.file_encoding,

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from engine.errors import PopulationError
 from engine.population.columns import Column
+from engine.population.origins import Origin
 from engine.population.respondents import Respondents, survey_key
 from engine.population.schema import load_schema
 from engine.spec import PopulationSpec
 
 STORED_NAME = "respondents.parquet"
 _MEANING = "microcosm"
-_PLAIN = ("kind", "dtype", "unit", "low", "high", "labels", "help")
+_PLAIN = ("kind", "dtype", "unit", "low", "high", "labels", "help", "scale", "provenance")
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,16 @@ class StoredDraw:
         key: What the study took from which survey.
         seed: Seed of the population.
         columns: Type of each column by name.
+        origins: The variable that each column came from, by column.
+        n_in_order: Number of agents where each respondent is one; None where they were drawn.
     """
 
     path: Path
     key: str
     seed: int
     columns: Mapping[str, Column]
+    origins: Mapping[str, Origin]
+    n_in_order: int | None = None
 
     def sample(self, name: str) -> NDArray[Any]:
         """Return one column of all agents."""
@@ -85,7 +90,16 @@ def write_draw(path: Path, spec: PopulationSpec, respondents: Respondents, n: in
     """
     values = respondents.draw(np.arange(n, dtype=np.int64), seed)
     columns = {name: {key: getattr(column, key) for key in _PLAIN} for name, column in respondents.columns.items()}
-    meaning = json.dumps({"key": survey_key(spec), "seed": seed, "columns": columns})
+    origins = {name: origin.to_plain() for name, origin in respondents.origins.items()}
+    meaning = json.dumps(
+        {
+            "key": survey_key(spec),
+            "seed": seed,
+            "columns": columns,
+            "origins": origins,
+            "n_in_order": respondents.n_in_order,
+        }
+    )
     series = [pl.Series(name, array.tolist() if array.dtype == object else array) for name, array in values.items()]
     pl.DataFrame(series).write_parquet(path, metadata={_MEANING: meaning})
 
@@ -107,7 +121,9 @@ def find_draw(spec: PopulationSpec, folder: Path | None, seed: int | None = None
     try:
         meaning = json.loads(pl.read_parquet_metadata(path)[_MEANING])
         columns = {name: _column(name, held) for name, held in meaning["columns"].items()}
-        found = StoredDraw(path, meaning["key"], int(meaning["seed"]), columns)
+        origins = {name: Origin.from_plain(held) for name, held in meaning.get("origins", {}).items()}
+        n_in_order = meaning.get("n_in_order")
+        found = StoredDraw(path, meaning["key"], int(meaning["seed"]), columns, origins, n_in_order)
     except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
         raise PopulationError(f"the stored respondents {path} cannot be read: {error} @ population.file") from None
     return found if found.key == survey_key(spec) and seed in (None, found.seed) else None

@@ -62,7 +62,7 @@ def read_list(path: Path, encoding: str | None, variables: Sequence[str] | None)
     while filled and filled[-1] == last - 1:
         last = filled.pop()
     table = table.head(last)
-    columns = {name: _typed(table[name], separator) for name in chosen}
+    columns = {name: type_cells(table[name], separator) for name in chosen}
     described = tuple(
         Variable(name, type="number" if series.dtype == pl.Float64 else "text") for name, series in columns.items()
     )
@@ -116,8 +116,13 @@ def _misshapen(text: str, separator: str, n_columns: int, error: Exception) -> s
     return f"row {long[0]} has more than {n_columns} cells ({len(long)} such rows); quote texts that hold {separator!r}"
 
 
-def _typed(cells: pl.Series, separator: str) -> pl.Series:
-    """Return numbers where all cells are, texts otherwise; null for no answer."""
+def type_cells(cells: pl.Series, separator: str) -> pl.Series:
+    """Return numbers where all cells are, texts otherwise; null for no answer.
+
+    Args:
+        cells: Texts as they stand in the file.
+        separator: Separator of the cells; where it is no comma, a comma within a number is its decimal point.
+    """
     texts = cells.fill_null("").str.strip_chars()
     answered = texts.set(texts.is_in(_NO_NUMBER), None)
     written = answered

@@ -1,4 +1,4 @@
-"""SPSS and Stata files, read through the ReadStat library in a process of its own (`stat_reader`)."""
+"""SPSS, Stata and SAS files, read through the ReadStat library in a process of its own (`stat_reader`)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ import polars as pl
 
 from engine.errors import PopulationError
 from engine.population.codebook import ENCODINGS, Code, Measure, Survey, Variable, VariableType, nearest_variable
+from engine.population.origins import split_missing
 from engine.population.text import clean_text, quoted
 
 LONGEST_S = 300.0
 PROGRAM = Path(__file__).with_name("stat_reader.py")
 _LABEL_LIMIT = 1000
-_READERS = {"SPSS": "read_sav", "Stata": "read_dta"}
+_READERS = {"SPSS": "read_sav", "Stata": "read_dta", "SAS": "read_sas7bdat"}
 _MEASURES: Mapping[str, Measure] = {"nominal": "nominal", "ordinal": "ordinal", "scale": "scale"}
 
 
@@ -146,20 +147,8 @@ def _split(raw: pl.Series, variable: Variable) -> tuple[pl.Series, pl.Series | N
         return raw, None
     if variable.type == "text":
         texts = raw.cast(pl.String).str.strip_chars_end()
-        valid = texts.set(texts == "", None)
-        wrong = valid.is_in([low for low, _ in variable.missing if isinstance(low, str)])
-        missing = valid.set(~wrong, None)
-        return valid.set(wrong, None), missing if missing.null_count() < missing.len() else None
-    numbers = _finite(raw.cast(pl.Float64))
-    wrong = pl.Series(raw.name, [False], pl.Boolean).new_from_index(0, numbers.len())
-    for low, high in variable.missing:
-        if isinstance(low, float) and isinstance(high, float):
-            wrong |= ((numbers >= low) & (numbers <= high)).fill_null(False)
-    if not wrong.any():
-        return numbers, None
-    known = numbers.filter(wrong).unique()
-    texts = numbers.replace_strict(known, [f"{code:.15g}" for code in known], default=None, return_dtype=pl.String)
-    return numbers.set(wrong, None), texts
+        return split_missing(texts.set(texts == "", None), variable)
+    return split_missing(_finite(raw.cast(pl.Float64)), variable)
 
 
 def _finite(numbers: pl.Series) -> pl.Series:

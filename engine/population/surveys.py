@@ -1,4 +1,4 @@
-"""Survey files: SPSS (.sav, .zsav), Stata (.dta) and lists of values with a header (.csv, .tsv).
+"""Survey files: SPSS (.sav, .zsav), Stata (.dta), SAS (.sas7bdat) and tables (.csv, .tsv, .parquet, .xlsx).
 
 How their variables become columns of a population is in `mapping`.
 """
@@ -12,11 +12,24 @@ from engine.errors import PopulationError
 from engine.population.codebook import ENCODINGS, Survey
 from engine.population.survey_lists import read_header, read_list
 from engine.population.survey_stat import read_stat, read_stat_names
+from engine.population.survey_tables import read_table, read_table_names
 from engine.population.text import quoted
 from engine.registry import nearest
 
 MAX_BYTES = 2 * 1024**3
-FORMATS = {".sav": "SPSS", ".zsav": "SPSS", ".dta": "Stata", ".csv": "CSV", ".tsv": "CSV", ".txt": "CSV"}
+FORMATS = {
+    ".sav": "SPSS",
+    ".zsav": "SPSS",
+    ".dta": "Stata",
+    ".sas7bdat": "SAS",
+    ".csv": "CSV",
+    ".tsv": "CSV",
+    ".txt": "CSV",
+    ".parquet": "Parquet",
+    ".xlsx": "Excel",
+}
+_SAS_MARK = bytes.fromhex("c2ea8160b31411cfbd92080009c7318c181f1011")
+"""Bytes 12 to 31 of a SAS data file."""
 
 
 def read_survey(path: Path, *, encoding: str | None = None, variables: Sequence[str] | None = None) -> Survey:
@@ -34,6 +47,8 @@ def read_survey(path: Path, *, encoding: str | None = None, variables: Sequence[
     file_format = check_survey_file(path, encoding)
     if file_format == "CSV":
         survey = read_list(path, encoding, variables)
+    elif file_format in ("Parquet", "Excel"):
+        survey = read_table(path, file_format, variables)
     else:
         survey = read_stat(path, file_format, encoding, variables)
     if not survey.n_rows:
@@ -50,6 +65,8 @@ def read_variable_names(path: Path, *, encoding: str | None = None) -> tuple[str
     file_format = check_survey_file(path, encoding)
     if file_format == "CSV":
         return read_header(path, encoding)
+    if file_format in ("Parquet", "Excel"):
+        return read_table_names(path, file_format)
     return read_stat_names(path, file_format, encoding)
 
 
@@ -94,4 +111,8 @@ def _format_of(head: bytes) -> str:
         return "SPSS"
     if head.startswith(b"<stata_dta>") or (102 <= head[0] <= 115 and head[1:2] in (b"\x01", b"\x02")):
         return "Stata"
+    if head[12:32] == _SAS_MARK:
+        return "SAS"
+    if head[:4] in (b"PAR1", b"PK\x03\x04"):
+        return "Parquet" if head[:1] == b"P" and head[1:2] == b"A" else "Excel"
     return "" if b"\0" in head else "CSV"

@@ -114,7 +114,7 @@ def build_partitions(
         if parent not in parents:
             return
         where = ".".join([f"{drawn.where}.table", *(f'"{key}"' for key in path)])
-        partition = _partition(list(cells), parent, parents[parent], problems, where)
+        partition = partition_values(list(cells), parent, parents[parent], problems, where)
         if partition is not None:
             partitions[path] = partition
         for key, below in cells.items():
@@ -124,7 +124,18 @@ def build_partitions(
     return partitions
 
 
-def _partition(keys: Sequence[str], name: str, parent: Parent, problems: list[str], where: str) -> Partition | None:
+def partition_values(
+    keys: Sequence[str], name: str, parent: Parent, problems: list[str], where: str
+) -> Partition | None:
+    """Return which key each value of a column falls under, or None after adding every problem to `problems`.
+
+    Args:
+        keys: Categories (several joined by `|`), intervals, or `*` for all others.
+        name: The column.
+        parent: Its type and the values that need a key.
+        problems: Receives unknown categories, overlaps and gaps.
+        where: Dotted key of the table.
+    """
     column = parent.column
     if column.kind == "text":
         problems.append(f"{quoted(name)} is a text column; a table needs a category, a boolean or a number @ {where}")
@@ -216,6 +227,7 @@ def draw_column(
     values: Mapping[str, NDArray[Any]],
     agents: NDArray[np.int64],
     seed: int,
+    uniforms: NDArray[np.float64] | None = None,
 ) -> NDArray[Any]:
     """Return one value per agent, in the column's dtype, shape (len(agents),).
 
@@ -225,11 +237,13 @@ def draw_column(
         values: Arrays of its parents, each of shape (len(agents),).
         agents: Agent ids; an agent's value depends on its id, its parents' values and the seed alone.
         seed: Seed of the population.
+        uniforms: Numbers in [0, 1) to draw with, one per agent; None for the column's own stream.
 
     Raises:
         PopulationError: a number that is not finite, or a whole number beyond 64 bits.
     """
-    uniforms = draw_uniform(seed, f"population.{drawn.name}", 0, 0, agents)
+    if uniforms is None:
+        uniforms = draw_uniform(seed, f"population.{drawn.name}", 0, 0, agents)
     drawn_values = np.empty(agents.size, dtype=drawn.column.dtype)
 
     def fill(cells: Any, path: tuple[str, ...], rows: NDArray[np.int64] | slice) -> None:
