@@ -90,6 +90,7 @@ def pack_world(world: World) -> Arrays:
         "persona_texts": texts,
         "texts": list(world._texts.items()),
         "asked": world.asker.asked,
+        "fits": world.asker.fits,
         "n_messages": world._n_messages,
         "triggers": world.triggers,
         "injected": world.injected,
@@ -139,6 +140,7 @@ def unpack_world(world: World, state: Mapping[str, NDArray[Any]]) -> None:
     world.params = world.info.params(**rest["params"])
     world._texts = {int(text_id): text for text_id, text in rest["texts"]}
     world.asker.asked = dict(rest["asked"])
+    world.asker.fits = dict(rest.get("fits", {}))
     world._n_messages = rest["n_messages"]
     world.triggers, world.injected = rest["triggers"], rest["injected"]
     world.measured = {(name, segment): value for name, segment, value in rest["measured"]}

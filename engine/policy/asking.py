@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from engine.errors import ModelError
+from engine.decision import FloatArray
 from engine.llm import LanguageModel
+from engine.policy.reading import Listing, Prompt, debias, log_probabilities, read_answers
 from engine.policy.records import Situation, content_id, content_key
 
 CHUNK = 512
@@ -67,10 +68,28 @@ class MemoryJournal:
 
 @dataclass(frozen=True)
 class Scoring:
-    """How a distribution is read: both option orders or one, and the temperature of the draw."""
+    """How a distribution is read from a model, and the temperature of the draw.
+
+    Attributes:
+        option_order: forward, both or rotations; the prompts hold the listings, this is part of the key.
+        temperature: Divides log weights.
+        normalisation: none, pmi or bytes.
+        neutral: The neutral premise, with pmi.
+        further: What else tells this way of asking from others, for example the shares of a fit.
+    """
 
     option_order: str = "both"
     temperature: float = 1.0
+    normalisation: str = "none"
+    neutral: str = ""
+    further: str = ""
+
+    @property
+    def words(self) -> str:
+        """Everything that sets this scoring apart from others, as part of a situation's key."""
+        rest = [self.normalisation, self.neutral if self.normalisation == "pmi" else "", self.further]
+        plain = rest == ["none", "", ""]
+        return f"{self.option_order} {self.temperature!r}" + ("" if plain else " " + json.dumps(rest))
 
 
 @dataclass
@@ -81,7 +100,8 @@ class Asker:
         load: Returns the model; called at the first question that the journal cannot answer.
         model_file: The model as the study names it; answers of one are never taken for another's.
         journal: Where answers are kept.
-        asked: Situation key -> step of the first question; part of the run's state.
+        asked: Key -> step of the first question; part of the run's state.
+        fits: Calibrations that were fitted in this run, by key; part of the run's state.
         counts: model_calls, situations and cache_hits so far.
     """
 
@@ -89,8 +109,11 @@ class Asker:
     journal: Journal
     model_file: str = ""
     asked: dict[str, int] = field(default_factory=dict)
+    fits: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=lambda: {"model_calls": 0, "situations": 0, "cache_hits": 0})
     _held: dict[str, Situation] = field(default_factory=dict)
+    _found: dict[tuple[str, str], Any] = field(default_factory=dict)
+    _pending: dict[str, list[tuple[str, bytes]]] = field(default_factory=dict)
     _model: LanguageModel | None = None
 
     @property
@@ -100,43 +123,63 @@ class Asker:
             self._model = self.load()
         return self._model
 
-    def distributions(
-        self,
-        step: int,
-        decision: str,
-        prefixes: Sequence[str],
-        suffixes: Sequence[str],
-        options: tuple[str, ...],
-        scoring: Scoring,
-    ) -> tuple[list[Situation], list[Situation]]:
-        """Return one situation per suffix, and those among them that this run had not met before.
+    def recall(self, step: int, kind: str, key: str, ask: Callable[[], Any], *, together: bool = False) -> Any:
+        """Return a value that is asked for once in a run and journalled before it is used.
 
-        Equal suffixes are asked once. A new situation costs the model exactly one situation.
+        Args:
+            step: Step of the run.
+            kind: Kind of the journal's entry.
+            key: What the value depends on, a content key.
+            ask: Finds the value, JSON, where neither memory nor journal has it.
+            together: Journal the value only with the next `journal_together`, which must come before its use.
         """
-        settings = f"{self.model_file} {scoring.option_order} {scoring.temperature!r}"
-        keys = [content_key([decision, settings, *prefixes, suffix, *options]) for suffix in suffixes]
-        fresh: dict[str, str] = {}
+        if (kind, key) not in self._found:
+            entry = self.journal.find(self.asked.get(key, step), 0, kind, key)
+            if entry is None:
+                entry = json.dumps(ask()).encode()
+                self._pending.setdefault(kind, []).append((key, entry))
+            self.asked.setdefault(key, step)
+            self._found[kind, key] = json.loads(entry)
+        if not together:
+            self.journal_together(step)
+        return self._found[kind, key]
+
+    def journal_together(self, step: int) -> None:
+        """Journal what `recall` found and was told to journal later."""
+        for kind, entries in self._pending.items():
+            self.journal.append(step, 0, kind, entries)
+        self._pending.clear()
+
+    def distributions(
+        self, step: int, decision: str, prompts: Sequence[Prompt], scoring: Scoring
+    ) -> tuple[list[Situation], list[Situation]]:
+        """Return one situation per prompt, and those among them that this run had not met before.
+
+        Equal prompts are asked once. A new situation costs the model exactly one situation.
+        """
+        settings = f"{self.model_file} {scoring.words}"
+        keys = [_key_of(decision, settings, prompt) for prompt in prompts]
+        fresh: dict[Listing, dict[str, str]] = {}
         found: dict[str, Situation] = {}
-        for key, suffix in zip(keys, suffixes, strict=True):
-            if key in found or key in fresh:
+        for key, prompt in zip(keys, prompts, strict=True):
+            if key in found or key in fresh.get(prompt.listing, {}):
                 continue
-            held = self._held.get(key) or self._from_journal(step, key, decision, prefixes[0], suffix, options)
+            held = self._held.get(key) or self._from_journal(step, key, decision, prompt)
             if held is None:
-                fresh[key] = suffix
+                fresh.setdefault(prompt.listing, {})[key] = prompt.body
             else:
                 found[key] = held
                 self.counts["cache_hits"] += 1
-        for part in batched(fresh.items(), CHUNK):
-            found |= self._score(step, decision, prefixes, dict(part), options, scoring)
+        for listing, bodies in fresh.items():
+            for part in batched(bodies.items(), CHUNK):
+                found |= self._score(step, decision, listing, dict(part), scoring)
         new = [found[key] for key in dict.fromkeys(keys) if key not in self.asked]
         for situation in new:
             self.asked[situation.key] = step
         self._held |= found
         return [found[key] for key in keys], new
 
-    def _from_journal(
-        self, step: int, key: str, decision: str, prefix: str, suffix: str, options: tuple[str, ...]
-    ) -> Situation | None:
+    def _from_journal(self, step: int, key: str, decision: str, prompt: Prompt) -> Situation | None:
         entry = self.journal.find(self.asked.get(key, step), 0, "distribution", key)
         if entry is None:
             return None
@@ -145,61 +188,63 @@ class Asker:
             content_id(key),
             key,
             decision,
-            prefix,
-            suffix,
-            options,
+            prompt.listing.prefixes[0],
+            prompt.suffix,
+            prompt.listing.options,
             np.array(held["logp"], np.float64),
             np.array(held["raw"], np.float64),
             float(held["mass"]),
             str(held["model"]),
             str(held["source"]),
+            np.array(held.get("debiased", held["logp"]), np.float64),
+            prompt.listing.separately,
         )
 
     def _score(
-        self,
-        step: int,
-        decision: str,
-        prefixes: Sequence[str],
-        fresh: dict[str, str],
-        options: tuple[str, ...],
-        scoring: Scoring,
+        self, step: int, decision: str, listing: Listing, fresh: dict[str, str], scoring: Scoring
     ) -> dict[str, Situation]:
         model = self.model
-        scores = model.score(list(prefixes), list(fresh.values()), list(options))
-        known = scores.cached or (False,) * len(fresh)
-        self.counts["model_calls"] += not all(known)
-        self.counts["situations"] += known.count(False)
-        self.counts["cache_hits"] += known.count(True)
+        exact = scoring.normalisation == "bytes"
+        answers = read_answers(model, listing, list(fresh.values()), exact=exact)
+        self.counts["model_calls"] += 1
+        self.counts["situations"] += len(fresh)
+        neutral = self._neutral(step, decision, listing, scoring) if scoring.normalisation == "pmi" else None
+        scores = debias(answers, listing, scoring.normalisation, neutral)
+        debiased = log_probabilities(scores, separately=listing.separately)
+        logp = log_probabilities(scores, separately=listing.separately, temperature=scoring.temperature)
         source = "scripted" if model.identity.backend == "scripted" else "model"
         found: dict[str, Situation] = {}
-        for i, (key, suffix) in enumerate(fresh.items()):
-            logp = np.asarray(scores.logp[i], np.float64) / scoring.temperature
-            logp -= np.logaddexp.reduce(logp)
-            if not np.all(np.isfinite(logp)):
-                raise ModelError(
-                    f"model {model.identity.name} gave no usable probabilities for '{decision}' at step {step}; "
-                    "try another model or quantization"
-                )
-            raw = np.asarray(scores.raw[i], np.float64)
+        for i, (key, body) in enumerate(fresh.items()):
             found[key] = Situation(
                 content_id(key),
                 key,
                 decision,
-                prefixes[0],
-                suffix,
-                options,
-                logp,
-                raw,
-                float(scores.mass[i]),
+                listing.prefixes[0],
+                body + listing.tails[0],
+                listing.options,
+                logp[i],
+                answers.raw[i],
+                float(answers.mass[i]),
                 model.identity.name,
-                "cache" if known[i] else source,
+                source,
+                debiased[i],
+                listing.separately,
             )
-        for cached in (False, True):
-            chosen = [situation for situation, hit in zip(found.values(), known, strict=True) if hit == cached]
-            if chosen:
-                entries = [(situation.key, situation.journal_entry()) for situation in chosen]
-                self.journal.append(step, 0, "distribution", entries, cached=cached)
+        self.journal.append(step, 0, "distribution", [(key, found[key].journal_entry()) for key in found])
         return found
+
+    def _neutral(self, step: int, decision: str, listing: Listing, scoring: Scoring) -> FloatArray:
+        """Return the options' mean log P under the neutral premise, shape (n_options,)."""
+        prompt = Prompt(listing, scoring.neutral.strip() + "\n")
+
+        def ask() -> list[float]:
+            self.counts["model_calls"] += 1
+            self.counts["situations"] += 1
+            mean: list[float] = read_answers(self.model, listing, [prompt.body]).mean[0].tolist()
+            return mean
+
+        key = _key_of(decision, f"{self.model_file} neutral", prompt)
+        return np.array(self.recall(step, "neutral", key, ask), np.float64)
 
     def texts(
         self,
@@ -213,7 +258,7 @@ class Asker:
         top_p: float,
     ) -> list[str | None]:
         """Return one free text per request (journal key, suffix, seed); None where the text was unusable."""
-        found = {key: self.journal.find(step, call, "text", key) for key, _, _ in requests}
+        found = {key: self.journal.find(self.asked.get(key, step), call, "text", key) for key, _, _ in requests}
         for missing in batched([request for request in requests if found[request[0]] is None], CHUNK):
             n_before = self.model.n_calls
             written = self.model.write(
@@ -230,3 +275,32 @@ class Asker:
             self.journal.append(step, call, "text", entries, cached=cached)
             found |= dict(entries)
         return [None if (entry := found[key]) is None else json.loads(entry) for key, _, _ in requests]
+
+    def reasons(
+        self, step: int, prefix: str, bodies: Sequence[str], *, max_tokens: int, temperature: float, top_p: float
+    ) -> list[str | None]:
+        """Return one short reason per situation; None where it was unusable.
+
+        The seed follows from prompt and model alone, so that equal situations have equal reasons, in other runs too.
+        """
+        settings = f"{self.model_file} {max_tokens} {temperature!r} {top_p!r}"
+        keys = [content_key(["reason", settings, prefix, body]) for body in bodies]
+        requests = {
+            key: (key, body, int(key[:8], 16))
+            for key, body in zip(keys, bodies, strict=True)
+            if ("reason", key) not in self._found
+        }
+        sampling = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p}
+        written = self.texts(step, 0, prefix, list(requests.values()), **sampling)  # type: ignore[arg-type]
+        for key, text in zip(requests, written, strict=True):
+            self.asked.setdefault(key, step)
+            self._found["reason", key] = text
+        return [self._found["reason", key] for key in keys]
+
+
+def _key_of(decision: str, settings: str, prompt: Prompt) -> str:
+    listing = prompt.listing
+    parts = [decision, settings, *listing.prefixes, prompt.suffix, *listing.options]
+    if listing.separately or any(listing.tails):
+        parts += ["separately" if listing.separately else "listed last", *listing.tails]
+    return content_key(parts)

@@ -1,7 +1,7 @@
 """Build the text that a language model reads: shared before particular.
 
 Order of the parts: preamble, question and options (the prefix, the same for all); then announcement, free texts
-such as a transcript, persona, and what the agent observes (the suffix).
+such as a transcript, persona, and what the agent observes (the suffix). Options that differ by agent come last.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from engine.decision import Decision, Integers, Writing
+from engine.decision import Decimals, Decision, Integers, Items, MultiSelect, Ranking, Writing
 from engine.errors import DecisionError
 
 TEXT_LIMIT = 20_000
+REASON_LINE = "Give your reason in one short sentence, without naming your answer."
+YES_NO = ("yes", "no")
 
 
 def render_preamble(preamble: str, params: Any) -> str:
@@ -36,12 +38,62 @@ def build_prefix(ask: Decision | Writing, preamble: str, options: Sequence[str] 
     parts = [preamble] if preamble else []
     parts.append(ask.question.strip())
     if isinstance(ask, Decision):
-        if isinstance(ask.answer, Integers):
-            unit = f" ({ask.unit})" if ask.unit else ""
-            parts.append(f"Answer with one whole number from {ask.answer.low} to {ask.answer.high}{unit}.")
-        else:
-            parts.append("Possible answers: " + "; ".join(options) + ".")
+        parts += _ask_for(ask, options)
     return "\n".join(parts) + "\n\n"
+
+
+def _ask_for(ask: Decision, options: Sequence[str]) -> list[str]:
+    unit = f" ({ask.unit})" if ask.unit else ""
+    listed = "; ".join(options) + "."
+    match ask.answer:
+        case Integers(low=low, high=high):
+            return [f"Answer with one whole number from {low} to {high}{unit}."]
+        case Decimals(low=low, high=high, step=step):
+            first, last = ask.answer.texts[0], ask.answer.texts[-1]
+            return [f"Answer with one number from {first} to {last}{unit} in steps of {step:g}."]
+        case MultiSelect():
+            return [f"Answers of which any number may apply: {listed}"]
+        case Ranking():
+            return [f"Answers to put in order: {listed}", "Answer with the one that you put first."]
+        case Items():
+            return []
+        case _:
+            return [f"Possible answers: {listed}"]
+
+
+def list_items(texts: Sequence[str]) -> str:
+    """Return the last line of a prompt whose options differ by agent."""
+    return "Possible answers: " + "; ".join(texts) + ".\n"
+
+
+def ask_option(text: str) -> str:
+    """Return the last line of a prompt that asks whether one option of a set applies."""
+    return f"Does this answer apply: {text}? Answer yes or no.\n"
+
+
+def ask_reason(prefix: str) -> str:
+    """Return a prefix that asks for a reason: the line stands before the blank line that ends the prefix."""
+    return prefix.removesuffix("\n\n") + f"\n{REASON_LINE}\n\n"
+
+
+def show_reason(reason: str) -> str:
+    """Return the last line of a prompt that is scored after a reason."""
+    return f"Your reason: {reason}\n"
+
+
+def order_options(options: Sequence[str], order: str) -> list[tuple[str, ...]]:
+    """Return the orders in which options are listed, the declared one first.
+
+    Args:
+        options: Texts in their declared order.
+        order: forward, both (and reversed), or rotations (each option first once).
+    """
+    declared = tuple(options)
+    if order == "both":
+        return [declared, declared[::-1]]
+    if order == "rotations":
+        return [declared[place:] + declared[:place] for place in range(len(declared))]
+    return [declared]
 
 
 def build_suffix(

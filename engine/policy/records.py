@@ -28,11 +28,15 @@ class Situation:
         prefix: Part of the prompt that all situations of the decision share.
         suffix: Part of its own.
         options: Option texts, in order.
-        logp: Normalised log probabilities that agents draw from, shape (n_options,).
-        raw_logp: Log probabilities of the option texts as the model gave them, forward order.
+        logp: Log probabilities that agents draw from, shape (n_options,): normalised; of a set of options each one's
+            own probability of being taken.
+        raw_logp: Log probabilities of the option texts as the model gave them, forward order; of a set those of "yes".
         mass: Probability that the model puts on the options together, in [0, 1].
         model: Name of the model.
         source: model, cache or scripted: where the distribution came from first.
+        debiased_logp: Like `logp`, before temperature and fitted intercepts: averaged over the orders of listing and
+            normalised as the study says.
+        separately: Whether each option was asked apart, as for a set.
     """
 
     situation_id: int
@@ -46,10 +50,13 @@ class Situation:
     mass: float
     model: str
     source: str
+    debiased_logp: FloatArray
+    separately: bool = False
 
     def journal_entry(self) -> bytes:
         """Return what must outlive a crash: distributions, mass, model and source, exact to the last bit."""
         held = {"logp": self.logp.tolist(), "raw": self.raw_logp.tolist(), "mass": self.mass}
+        held["debiased"] = self.debiased_logp.tolist()
         return json.dumps({**held, "model": self.model, "source": self.source}).encode()
 
 
