@@ -252,6 +252,10 @@ class DecisionSpec(Part):
         reason: Whether a short reason is written for each situation before its options are scored.
         calibration: How the model's answers are corrected.
         regression: Takes the place of the scenario's rule.
+        seats: With human, the ids of the agents whom people play.
+        others: With human, the policy of all other agents.
+        timeout_s: With human, how long a question waits in seconds; None for no end.
+        on_timeout: What happens then: the run pauses, or the rule decides (an event says so).
     """
 
     policy: PolicyName = "rule"
@@ -262,6 +266,10 @@ class DecisionSpec(Part):
     reason: bool = False
     calibration: CalibrationSpec | None = None
     regression: RegressionSpec | None = None
+    seats: tuple[int, ...] = ()
+    others: PolicyName = "rule"
+    timeout_s: float | None = Field(None, gt=0, le=604_800)
+    on_timeout: Literal["pause", "rule"] = "pause"
 
 
 SERVER_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#@]*)?")
@@ -376,13 +384,13 @@ class RecordSpec(Part):
 
     Attributes:
         every: Record states and measures each so many steps (the initial and the last state always).
-        states: changes (rows that changed, with key frames), dense, or none.
+        states: changes (rows that changed, with key frames), dense, panel (the changes of 200 agents), or none.
         decisions: auto (full up to 5 million expected rows), full, counts or none.
         checkpoint_every: Steps between checkpoints; None chooses by size.
     """
 
     every: int = Field(1, ge=1)
-    states: Literal["changes", "dense", "none"] = "changes"
+    states: Literal["changes", "dense", "panel", "none"] = "changes"
     decisions: Literal["auto", "full", "counts", "none"] = "auto"
     checkpoint_every: int | None = Field(None, ge=1)
 

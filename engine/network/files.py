@@ -7,13 +7,14 @@ import importlib.resources
 import io
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import networkx as nx
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from engine import registry
 from engine.errors import NetworkError
@@ -84,12 +85,13 @@ def read_graph(
     if suffix not in GRAPHML_SUFFIXES:
         allowed = ", ".join(CSV_SUFFIXES + GRAPHML_SUFFIXES)
         raise NetworkError(f"{path.name}: files of ties end in {allowed}; rename or convert it")
-    graph = read_graphml(path).graph
+    held = read_graphml(path)
+    graph = held.graph
     if graph.n != n:
         raise NetworkError(
             f"{path.name} has {graph.n} nodes, but the population has {n} agents; set population.size to {graph.n}"
         )
-    return graph
+    return replace(graph, file_ids=() if held.node_ids == tuple(map(str, range(n))) else held.node_ids)
 
 
 def count_ties(path: Path, n: int) -> int:
@@ -116,7 +118,8 @@ def read_csv_ties(
 
     Args:
         path: The file.
-        n: Number of agents; ids in the file run from 0 to n - 1.
+        n: Number of agents; ids in the file run from 0 to n - 1, or there are exactly n different ones, which are
+            numbered in ascending order and kept in `file_ids`.
         source: Name of the column with the first agent of a tie.
         target: Name of the column with the second.
         weight: Name of the column with weights; None for none.
@@ -143,7 +146,35 @@ def read_csv_ties(
         raise NetworkError(f"{path.name}: " + "; ".join(problems))
     columns = [typed[name].to_numpy() for name in names]
     weights = columns[2] if weight else None
-    return edges_to_graph(n, columns[0], columns[1], weights, directed=directed, where=path.name, first_row=_FIRST_ROW)
+    ids = _numbered(path, n, columns)
+    graph = edges_to_graph(n, columns[0], columns[1], weights, directed=directed, where=path.name, first_row=_FIRST_ROW)
+    return replace(graph, file_ids=ids)
+
+
+def _numbered(path: Path, n: int, columns: list[NDArray[Any]]) -> tuple[str, ...]:
+    """Renumber the ends of ties in place where a file has n ids that are not 0 to n - 1; return the ids by agent.
+
+    Ids below n need no renumbering: an agent without ties then has no row. Of other ids there must be exactly n,
+    or nobody could tell which agents are without ties.
+
+    Raises:
+        NetworkError: unknown ids, and fewer different ones than agents; names the rows.
+    """
+    ends = np.concatenate(columns[:2])
+    if not ends.size or ends.min() < 0 or ends.max() < n:
+        return ()
+    held = np.unique(ends)
+    if held.size > n:
+        return ()
+    if held.size < n:
+        unknown = (columns[0] >= n) | (columns[1] >= n)
+        raise NetworkError(
+            f"{path.name}: unknown agents{named_rows(unknown, _FIRST_ROW)}; ids run from 0 to {n - 1}, or set "
+            f"population.size to {held.size}, the number of different ids, which are then numbered in ascending order"
+        )
+    for place in range(2):
+        columns[place] = np.searchsorted(held, columns[place])
+    return tuple(map(str, held.tolist()))
 
 
 def _read_table(path: Path, names: Sequence[str]) -> pl.DataFrame:

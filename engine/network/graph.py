@@ -44,6 +44,7 @@ class Graph:
         directed: Whether ties have a direction.
         complete: Everyone is tied to everyone and nothing is stored: `indices` is empty, `indptr` all zero.
         lattice: Shape that the ties were laid out on, for drawing: (rows, columns) of a grid, (n,) of a ring, or ().
+        file_ids: What the file of ties calls each agent, in the order of agents; () where it calls them 0 to n - 1.
     """
 
     n: int
@@ -53,6 +54,7 @@ class Graph:
     directed: bool = False
     complete: bool = False
     lattice: tuple[int, ...] = ()
+    file_ids: tuple[str, ...] = ()
 
     @classmethod
     def from_edges(

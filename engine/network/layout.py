@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -25,17 +26,19 @@ Positions = NDArray[np.float64]
 
 
 def layout_nodes(
-    graph: Graph, seed: int, limit: int = 20_000
+    graph: Graph, seed: int, limit: int = 20_000, groups: NDArray[np.integer[Any]] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], IdArray]:
     """Place agents and their ties in the square [-1, 1] x [-1, 1].
 
     A grid keeps its rows and columns, a ring and a complete network become a circle, everything else is laid out by
-    forces. Above `limit` agents a sample is drawn: a block of a grid, else whole neighbourhoods of random agents.
+    forces. Above `limit` agents a sample is drawn: a block of a grid, else neighbourhoods of random agents in which
+    every stratum (group and quarter of the number of ties) has its share of the whole.
 
     Args:
         graph: Any graph.
         seed: Seed of sample and start.
         limit: Most agents to place, at least 1.
+        groups: Group of each agent for the strata, 0 upwards, shape (n,); None for one group.
 
     Returns:
         (ids, xy, edges): agents ascending, int64 (k,); their positions, float32 (k, 2); ties among them as positions
@@ -46,7 +49,7 @@ def layout_nodes(
     """
     if limit < 1:
         raise NetworkError(f"a layout of at most {limit} agents shows nothing; give a limit of 1 or more")
-    ids = _sampled_ids(graph, seed, limit)
+    ids = _sampled_ids(graph, seed, limit, groups)
     if graph.complete:
         pairs = _complete_pairs(ids.size, seed)
         return ids, _circle(ids.size), pairs
@@ -60,15 +63,33 @@ def layout_nodes(
     return ids, xy, _thinned(pairs, MAX_DRAWN_TIES, seed)
 
 
-def _sampled_ids(graph: Graph, seed: int, limit: int) -> NDArray[np.int64]:
+def _sampled_ids(graph: Graph, seed: int, limit: int, groups: NDArray[np.integer[Any]] | None) -> NDArray[np.int64]:
     if graph.n <= limit:
         return np.arange(graph.n, dtype=np.int64)
     if len(graph.lattice) == 2:
         return _grid_block(graph.lattice, limit)
     order = stream_rng(seed, "layout/sample", 0).permutation(graph.n)
+    strata = np.zeros(graph.n, np.int64) if groups is None else groups.astype(np.int64)
     if graph.complete:
-        return np.sort(order[:limit])
-    return np.sort(_neighbourhoods(graph.indptr, graph.indices, order, limit, max(limit // _BALLS, 1)))
+        return np.sort(_first_of_each(strata[order], order, _quotas(strata, limit)))
+    degree = graph.degree()
+    strata = 4 * strata + np.searchsorted(np.quantile(degree, (0.25, 0.5, 0.75)), degree, side="left")
+    quotas = _quotas(strata, limit)
+    return np.sort(_neighbourhoods(graph.indptr, graph.indices, order, strata, quotas, max(limit // _BALLS, 1)))
+
+
+def _quotas(strata: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """Return how many agents of each stratum a sample has: its share of `limit`, by largest remainders."""
+    share = np.bincount(strata) * (limit / strata.size)
+    quotas = np.floor(share).astype(np.int64)
+    largest = np.argsort(quotas - share, kind="stable")[: limit - int(quotas.sum())]
+    quotas[largest] += 1
+    return quotas
+
+
+def _first_of_each(strata: NDArray[np.int64], order: NDArray[np.int64], quotas: NDArray[np.int64]) -> NDArray[np.int64]:
+    chosen = [order[strata == stratum][:quota] for stratum, quota in enumerate(quotas)]
+    return np.concatenate(chosen)
 
 
 def _grid_block(lattice: tuple[int, ...], limit: int) -> NDArray[np.int64]:
@@ -81,18 +102,21 @@ def _grid_block(lattice: tuple[int, ...], limit: int) -> NDArray[np.int64]:
 
 
 @njit(cache=True, nogil=True)
-def _neighbourhoods(indptr, indices, order, limit, ball):  # type: ignore[no-untyped-def]
-    # Breadth-first from one random agent after another, at most `ball` agents each, so that ties stay visible.
+def _neighbourhoods(indptr, indices, order, strata, quotas, ball):  # type: ignore[no-untyped-def]
+    # Breadth-first from one random agent after another, at most `ball` agents each, so that ties stay visible; an agent
+    # whose stratum is full is passed over.
     taken = np.zeros(indptr.size - 1, np.bool_)
-    ids = np.empty(limit, np.int64)
+    left = quotas.copy()
+    ids = np.empty(quotas.sum(), np.int64)
     filled = 0
     for start in order:
-        if filled == limit:
+        if filled == ids.size:
             break
-        if taken[start]:
+        if taken[start] or left[strata[start]] == 0:
             continue
-        end = min(filled + ball, limit)
+        end = min(filled + ball, ids.size)
         taken[start] = True
+        left[strata[start]] -= 1
         ids[filled] = start
         reached, filled = filled, filled + 1
         while reached < filled and filled < end:
@@ -100,8 +124,9 @@ def _neighbourhoods(indptr, indices, order, limit, ball):  # type: ignore[no-unt
             reached += 1
             for e in range(indptr[agent], indptr[agent + 1]):
                 other = indices[e]
-                if not taken[other] and filled < end:
+                if not taken[other] and filled < end and left[strata[other]] > 0:
                     taken[other] = True
+                    left[strata[other]] -= 1
                     ids[filled] = other
                     filled += 1
     return ids[:filled]

@@ -15,6 +15,7 @@ from engine.errors import PopulationError, RunError
 from engine.loading import dump_study, expand_arms, study_hash
 from engine.runs.experiments import write_experiment
 from engine.runs.inputs import copy_inputs, keep_inputs
+from engine.runs.memory import check_memory
 from engine.runs.records import STUDY_NAME
 from engine.runs.workspace import Workspace
 from engine.spec import Study
@@ -51,13 +52,14 @@ def create_run(
 
     Raises:
         RunError: a replicate below 0, or a study with arms.
-        PopulationError: a survey file that is gone or has problems.
+        PopulationError: a survey file that is gone or has problems, or more agents than fit into memory.
         StorageFull: the disk is full.
     """
     if replicate < 0:
         raise RunError(f"replicate {replicate} does not exist; replicates count from 0")
     if study.arms:
         raise RunError(f"a run has one arm, but the study has {len(study.arms)}; create_runs makes a run for each")
+    check_memory(study, base, workspace.personas)
     folder = workspace.runs / f"{secrets.token_hex(4)}-{study.scenario}"
     with storage_errors(workspace.path):
         folder.mkdir(parents=True)

@@ -14,6 +14,7 @@ from engine.errors import MicrocosmError, NetworkError
 from engine.llm import Scores, ScriptedModel
 from engine.loading import scenario_info
 from engine.network import expected_ties
+from engine.runs.memory import count_expected_ties, expected_memory
 from engine.simulation import simulate
 from engine.spec import LayerSpec, Study
 from engine.store.recording import FULL_DECISION_ROWS
@@ -23,8 +24,6 @@ TRIAL_STEPS = 4
 TOKENS_PER_SECOND = 200.0
 """What a small quantized model reads on two processor cores; the real figure shows while the run goes on."""
 CHARACTERS_PER_TOKEN = 4.0
-_BASE_BYTES = 350_000_000
-_BYTES_PER_TIE = 16
 _BYTES_PER_CHANGE, _BYTES_PER_DECISION = 4, 12
 
 
@@ -110,7 +109,7 @@ def estimate_study(study: Study, base: Path | None = None, personas: Path | None
     info: ScenarioInfo = scenario_info(study.scenario)
     trial = _try(study, base, personas)
     n = study.population.size or trial.n_agents
-    n_ties = int(sum(expected_ties(layer, n, base) for layer in study.layers if layer.kind != "complete"))
+    n_ties = count_expected_ties(study, n, base)
     growth = n / trial.n_agents
     changes = trial.changes * growth * study.steps + n
     decisions = 0.0 if study.record.decisions == "none" else trial.decisions * growth * study.steps
@@ -136,7 +135,7 @@ def estimate_study(study: Study, base: Path | None = None, personas: Path | None
         situations=situations,
         model_tokens=tokens,
         seconds=seconds,
-        memory_bytes=int(_BASE_BYTES + n * columns * 16 + n_ties * _BYTES_PER_TIE),
+        memory_bytes=expected_memory(study, n, n_ties, base, personas),
         disk_bytes=int(
             200_000 + 2 * (changes * _BYTES_PER_CHANGE + decisions * _BYTES_PER_DECISION) + n * columns + n_ties * 3
         ),

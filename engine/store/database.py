@@ -27,6 +27,7 @@ KEPT_TABLES = (
     "events",
     "memories",
     "surveys",
+    "file_ids",
 )
 """Segment tables that `run.duckdb` has under their own names; the others become `agents` and `edges`."""
 

@@ -147,6 +147,11 @@ class Recorder:
         if self.study.record.states == "none":
             return
         world, changed, n = record.world, record.changed, record.world.n_agents
+        everyone: Array | None = None
+        if self.study.record.states == "panel":
+            everyone = np.union1d(self._panel, np.flatnonzero(world.entered > 0)[:PANEL_SIZE])
+            changed = None if changed is None else np.intersect1d(changed, everyone)
+            n = everyone.size
         whole = (
             changed is None
             or self._whole_next
@@ -154,8 +159,9 @@ class Recorder:
             or (changed.size > 0 and self._since_keyframe + changed.size > KEYFRAME_FACTOR * n)
         )
         if whole or changed is None:
-            ids = np.arange(n, dtype=np.int32)
-            values = {name: world.population[name].copy() for name in world.state_columns}
+            ids = np.arange(n, dtype=np.int32) if everyone is None else everyone.astype(np.int32)
+            rows = slice(None) if everyone is None else everyone
+            values = {name: world.population[name][rows].copy() for name in world.state_columns}
         else:
             if not changed.size:
                 return
@@ -247,6 +253,8 @@ class Recorder:
         for layer, graph in world.network.layers.items():
             if is_stored(graph):
                 segments += [write_segment(folder, "network_start", frame, 0, 0) for frame in edge_frames(layer, graph)]
+            if graph.file_ids:
+                segments.append(write_segment(folder, "file_ids", file_id_frame(layer, graph), 0, 0))
         return segments
 
     def take(self) -> Commit | None:
@@ -301,6 +309,13 @@ def edge_frames(layer: str, graph: Graph) -> Iterator[pl.DataFrame]:
                     "weight": weight,
                 }
             )
+
+
+def file_id_frame(layer: str, graph: Graph) -> pl.DataFrame:
+    """Return a layer's rows of `file_ids`: what its file calls each agent."""
+    agents = pl.Series("agent_id", np.arange(len(graph.file_ids), dtype=np.int32))
+    names = pl.Series("file_id", graph.file_ids, dtype=pl.String)
+    return pl.DataFrame([agents, names]).select(pl.lit(layer).alias("layer"), "agent_id", "file_id")
 
 
 def decision_columns(batch: DecisionBatch, rows: Array) -> dict[str, Array]:

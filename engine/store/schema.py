@@ -65,6 +65,7 @@ SEGMENT_TABLES: Mapping[str, Columns] = {
     ),
     "events": (("step", "INTEGER"), ("kind", "VARCHAR"), ("agent_id", "INTEGER"), ("detail", "VARCHAR")),
     "network_start": (("layer", "VARCHAR"), ("source", "INTEGER"), ("target", "INTEGER"), ("weight", "FLOAT")),
+    "file_ids": (("layer", "VARCHAR"), ("agent_id", "INTEGER"), ("file_id", "VARCHAR")),
     "tie_changes": (
         ("step", "INTEGER"),
         ("position", "INTEGER"),
@@ -141,7 +142,7 @@ MAX_EDGES = 5_000_000
 """Above so many static ties `run.duckdb` leaves them in their Parquet files; an export brings them in."""
 
 STEP_COLUMN: Mapping[str, str] = {"arrivals": "entered"}
-"""The column that says when a row came to be, where it is not `step`; `network_start` has none: it is step 0."""
+"""The column that says when a row came to be, where it is not `step`; `network_start` and `file_ids` have none: they are of step 0."""
 
 _DUCKDB_TYPES: Mapping[str, str] = {
     "float64": "DOUBLE",

@@ -27,7 +27,7 @@ from engine.store import (
 from engine.store.readers import open_segments
 
 TABLES = ["agents", "columns", "decision_counts", "decisions", "digests", "edges", "events", "layers", "measures"]
-TABLES += ["memories", "messages", "run", "situation_parts", "situations", "states", "surveys", "texts"]
+TABLES += ["file_ids", "memories", "messages", "run", "situation_parts", "situations", "states", "surveys", "texts"]
 
 
 @pytest.fixture(scope="module")
