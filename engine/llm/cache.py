@@ -181,7 +181,9 @@ def _find(connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, 
     now, stale, remaining = int(time.time()), [], iter(dict.fromkeys(keys))
     while part := list(islice(remaining, LOOKUP)):
         marks = ",".join("?" * len(part))
-        rows = connection.execute(f"select key, value, used from answers where key in ({marks})", part).fetchall()
+        rows = connection.execute(
+            f"select key, cast(value as blob), used from answers where key in ({marks})", part
+        ).fetchall()
         for key, value, used in rows:
             found[key] = _checked(key, value)
             if now - used > USED_GRAIN_S:
@@ -193,18 +195,22 @@ def _find(connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, 
 
 
 def _trim(connection: sqlite3.Connection, most_bytes: int) -> None:
+    oldest = "select key from answers order by used limit ?"
+    while (size := _used_bytes(connection)) > most_bytes:
+        n_rows = int(connection.execute("select count(*) from answers").fetchall()[0][0])
+        if not n_rows:
+            return
+        n_dropped = min(n_rows, int(n_rows * (1 - KEPT_SHARE * most_bytes / size)) + 1)
+        with _transaction(connection):
+            connection.execute(f"delete from answers where key in ({oldest})", (n_dropped,))
+
+
+def _used_bytes(connection: sqlite3.Connection) -> int:
     pages, free, page_bytes = (
         int(connection.execute(f"pragma {name}").fetchall()[0][0])
         for name in ("page_count", "freelist_count", "page_size")
     )
-    size = (pages - free) * page_bytes
-    n_rows = int(connection.execute("select count(*) from answers").fetchall()[0][0])
-    if size <= most_bytes or not n_rows:
-        return
-    n_dropped = min(n_rows, int(n_rows * (1 - KEPT_SHARE * most_bytes / size)) + 1)
-    oldest = "select key from answers order by used limit ?"
-    with _transaction(connection):
-        connection.execute(f"delete from answers where key in ({oldest})", (n_dropped,))
+    return (pages - free) * page_bytes
 
 
 @contextlib.contextmanager

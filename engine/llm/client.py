@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ class ServiceModel:
         self._spec, self._folder, self._models_folder = spec, cache_folder, models_folder
         self._socket: socket.socket | None = None
         self._frames = Frames()
+        self._inbox: deque[Message] = deque()
         self._number = 0
         self._said = ""
         self._identity: ModelIdentity | None = None
@@ -191,6 +193,11 @@ class ServiceModel:
         assert self._socket is not None
         self._socket.settimeout(LOOK_S)
         while True:
+            while self._inbox:
+                message = self._inbox.popleft()
+                if message.op == "notice":
+                    self.notices.append(str(message.header.get("text", "")))
+                yield message
             self._check_stop()
             try:
                 received = self._socket.recv(1 << 18)
@@ -198,10 +205,7 @@ class ServiceModel:
                 continue
             if not received:
                 return
-            for message in self._frames.feed(received):
-                if message.op == "notice":
-                    self.notices.append(str(message.header.get("text", "")))
-                yield message
+            self._inbox += self._frames.feed(received)
 
     def _check_stop(self) -> None:
         if self.should_stop is not None and self.should_stop():
@@ -250,7 +254,7 @@ class ServiceModel:
             self._start(model, name)
 
     def _greet(self, connection: socket.socket, token: str) -> None:
-        self._socket, self._frames = connection, Frames()
+        self._socket, self._frames, self._inbox = connection, Frames(), deque()
         connection.sendall(pack({"op": "hello", "version": VERSION, "token": token}))
         for message in self._messages():
             if message.op == "welcome":

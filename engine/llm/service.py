@@ -258,11 +258,12 @@ class Connection:
         self._outgoing: queue.Queue[bytes | None] = queue.Queue(LONGEST_QUEUE)
         self._requests: dict[int, Request] = {}
         self._greeted = False
+        self._writer = threading.Thread(target=self._write_on, daemon=True)
 
     def start(self) -> None:
         """Begin to read and write."""
         self._socket.settimeout(HELLO_WAIT_S)
-        threading.Thread(target=self._write_on, daemon=True).start()
+        self._writer.start()
         threading.Thread(target=self._read_on, daemon=True).start()
 
     def tell(self, frame: bytes) -> None:
@@ -300,8 +301,10 @@ class Connection:
                 self._service.queue.cancel(request)
             with contextlib.suppress(queue.Full):
                 self._outgoing.put_nowait(None)
-            self._service.leave(self)
             self.close()
+            self._writer.join(HELLO_WAIT_S)
+            self._socket.close()
+            self._service.leave(self)
 
     def _take(self, message: Message) -> bool:
         """Do what a message says; False ends the connection."""
