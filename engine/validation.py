@@ -20,7 +20,7 @@ from engine.errors import ExpressionError, NetworkError, PopulationError
 from engine.expressions import parse_expression
 from engine.problems import Findings, Path, check_shape, shown, unknown
 from engine.regressions import check_regressions
-from engine.spec import InterventionSpec, LayerSpec, PopulationSpec, Study
+from engine.spec import DecisionSpec, InterventionSpec, LayerSpec, PopulationSpec, Study
 
 KEYS = (
     *("format", "title", "question", "scenario", "seed", "steps", "replicates", "stop_when", "redraw", "seeds"),
@@ -262,10 +262,30 @@ def _check_decisions(study: Study, known: _Known, findings: Findings) -> None:
             findings.add(unknown(name, f"a decision of {info.name}", valid), *path)
         if spec.policy not in registry.policies:
             findings.add(unknown(spec.policy, "a policy", list(registry.policies)), *path, "policy")
+        _check_seats(spec, study.population.size, path, findings)
         for field in spec.persona_fields or ():
             sentence = unknown(field, "a column of the population", known.columns)
             if field not in known.columns and known.is_mistake(sentence):
                 findings.add(sentence, *path, "persona_fields")
+
+
+def _check_seats(spec: DecisionSpec, size: int | None, path: Path, findings: Findings) -> None:
+    """Report seats that nobody sits in, that do not exist, or that the policy does not read."""
+    if spec.policy != "human":
+        if spec.seats:
+            findings.add(f"seats are read under policy = 'human' alone, not under '{spec.policy}'", *path, "seats")
+        return
+    if not spec.seats:
+        findings.add(
+            "seats is missing: the ids of the agents whom people play, for example seats = [0]", *path, "seats"
+        )
+    strange = [seat for seat in spec.seats if seat < 0 or (size is not None and seat >= size)]
+    if strange:
+        last = "" if size is None else f" to {size - 1}"
+        findings.add(f"seat {strange[0]} is not an agent; ids run from 0{last}", *path, "seats")
+    able = [name for name in registry.policies if name != "human"]
+    if spec.others not in able:
+        findings.add(unknown(spec.others, "a policy for the others", able), *path, "others")
 
 
 def check_interventions(given: Any, known: Any, findings: Findings) -> tuple[InterventionSpec, ...]:

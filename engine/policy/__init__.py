@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine import registry
+from engine.policy.human import assign_human, decide_by_human, write_by_human
 from engine.policy.language import decide_by_language, write_by_language
 from engine.policy.mixture import assign_mixture
 from engine.policy.policies import Decided, PolicyInfo
@@ -24,6 +25,14 @@ for _info in (
         "The language model decides for a share of the agents, the rule for the others.",
         True,
         assign=assign_mixture,
+    ),
+    PolicyInfo(
+        "human",
+        "People play the agents in `seats`; the others decide before them, by the policy in `others`.",
+        False,
+        decide_by_human,
+        write_by_human,
+        assign=assign_human,
     ),
 ):
     registry.policies.register(_info.name, _info)

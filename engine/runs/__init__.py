@@ -24,6 +24,7 @@ from engine.runs.records import (
     read_study,
 )
 from engine.runs.replay import ReplayResult, replay_run
+from engine.runs.seats import answer_run, read_question
 from engine.runs.workspace import Workspace, open_workspace
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "RunInfo",
     "RunResult",
     "Workspace",
+    "answer_run",
     "cancel_run",
     "create_run",
     "create_runs",
@@ -50,6 +52,7 @@ __all__ = [
     "queue_run",
     "read_experiment_record",
     "read_info",
+    "read_question",
     "read_result",
     "read_study",
     "replay_run",

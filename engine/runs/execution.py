@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from engine.errors import MicrocosmError, ModelStopped, StorageFull
 from engine.llm import LanguageModel
@@ -21,12 +23,14 @@ from engine.runs.checkpoints import Checkpoint, find_checkpoint
 from engine.runs.committing import Committer
 from engine.runs.history import recompute_fork
 from engine.runs.inputs import inputs_of
-from engine.runs.journal import INJECT, Injections, RunJournal
+from engine.runs.journal import INJECT, Injections
 from engine.runs.live import LiveWriter, Shown, choose_shown, read_layout, write_layout, write_meta
 from engine.runs.locking import RunLock
 from engine.runs.model import ModelOnDemand
 from engine.runs.progress import Progress, peak_rss_bytes
 from engine.runs.records import read_study
+from engine.runs.seats import ANSWER, SeatedJournal
+from engine.runs.whole import WholeWriter
 from engine.runs.workspace import workspace_of
 from engine.simulation import StepRecord, World, simulate
 from engine.spec import Study
@@ -85,7 +89,7 @@ def execute_run(folder: Path, worker: Worker) -> str:
     """
     with Catalog(folder) as catalog, RunLock(folder):
         status = str(catalog.read_status()["status"])
-        if status not in ("queued", "running"):
+        if status not in ("queued", "running", "waiting"):
             return status
         return Execution(folder, catalog, worker).run()
 
@@ -100,6 +104,7 @@ class Execution:
         self.progress = Progress(catalog, self.known)
         self.shown: Shown | None = None
         self.frames: LiveWriter | None = None
+        self.whole: WholeWriter | None = None
         self._began = time.time()
         self._committed_at = self._checkpointed_at = time.monotonic()
         self._polled_at = self._frame_at = self._setup_began = 0.0
@@ -108,6 +113,7 @@ class Execution:
         self._phase_s = {name: float(self.known.get(name) or 0.0) for name in ("setup_s", "compile_s", "consolidate_s")}
         self._start_segments: list[Segment] = []
         self._wanted: tuple[str, str] | None = None
+        self._latest: tuple[Recorder, StepRecord] | None = None
 
     # -- from start to end -----------------------------------------------------------------------------------------
 
@@ -155,7 +161,7 @@ class Execution:
             study,
             replicate=int(self.known["replicate"]),
             model=cast(LanguageModel, model),
-            journal=RunJournal(self.catalog),
+            journal=SeatedJournal(self.catalog, before=self._publish, must_stop=self._must_stop, rest=self._rest),
             state=start.state if start else None,
             digest=start.digest if start else None,
             control=self.injections,
@@ -178,6 +184,7 @@ class Execution:
                     first = recorder is None
                     recorder = recorder or self._open(study, record, start)
                     recorder.add(record)
+                    self._latest = (recorder, record)
                     status, message = self._requested()
                     self._commit_if_due(recorder, record, status)
                     if first:
@@ -299,7 +306,7 @@ class Execution:
         if layout is None:
             self._say(phase="layout")
             graph = world.network.layer()
-            ids, xy, ties = layout_nodes(graph, world.study.seed)
+            ids, xy, ties = layout_nodes(graph, world.study.seed, groups=_groups(world))
             write_layout(self.folder, ids, xy, ties)
             shown_ids = ids
         else:
@@ -307,6 +314,8 @@ class Execution:
         self.shown = choose_shown(shown_ids, world.state_columns, world.population)
         write_meta(self.folder, self.shown, world.n_agents)
         self.frames = LiveWriter(self.folder, shown_ids.size, list(self.shown.columns))
+        if shown_ids.size < world.n_agents:
+            self.whole = WholeWriter(self.folder, self.shown)
 
     # -- at each step ----------------------------------------------------------------------------------------------
 
@@ -321,7 +330,7 @@ class Execution:
             return "done", ""
         self._polled_at = now
         requests = self.catalog.requests()
-        wanted = [request for request in requests if request.verb != INJECT]
+        wanted = [request for request in requests if request.verb not in (INJECT, ANSWER)]
         self.injections.wait([request for request in requests if request.verb == INJECT])
         if not wanted:
             return "done", ""
@@ -335,6 +344,17 @@ class Execution:
             status, message = self._requested()
             self._wanted = (status, message) if status != "done" else None
         return self._wanted is not None
+
+    def _publish(self) -> None:
+        """Make all steps so far durable, for a person who is asked in the middle of the next one."""
+        if self._latest is not None:
+            self._submit(*self._latest, checkpoint=False)
+            self.committer.wait()
+            self._say(step=self._latest[1].step)
+
+    def _rest(self, reason: str) -> None:
+        """Let the run rest at the question that it has come to."""
+        self._wanted = ("paused", reason)
 
     def _commit_if_due(self, recorder: Recorder, record: StepRecord, status: str) -> None:
         if status != "done":
@@ -374,6 +394,17 @@ class Execution:
         if self.frames is None or self.shown is None:
             return
         now = time.monotonic()
-        if now - self._frame_at >= FRAME_S or record.step == record.world.study.steps or record.stopped:
+        last = record.step == record.world.study.steps or bool(record.stopped)
+        if self.whole is not None:
+            self.whole.write(record.step, record.world.population, record.world.left, last=last)
+        if now - self._frame_at >= FRAME_S or last:
             self.frames.write(record.step, self.shown.encode(record.world.population))
             self._frame_at = now
+
+
+def _groups(world: World) -> NDArray[np.int64] | None:
+    """Return each agent's group for drawing the picture's part of them: the first state column of categories."""
+    for name, column in world.state_columns.items():
+        if column.kind in ("category", "boolean"):
+            return np.asarray(world.population[name], np.int64)
+    return None

@@ -137,10 +137,10 @@ def read_info(folder: Path | str) -> RunInfo:
     home = Path(folder)
     with Catalog(home) as catalog:
         status = catalog.read_status()
-        if status.get("status") == "running" and not is_locked(home):
+        if status.get("status") in ("running", "waiting") and not is_locked(home):
             # Read again: the worker may have ended between the two looks.
             status = catalog.read_status()
-            if status.get("status") == "running":
+            if status.get("status") in ("running", "waiting"):
                 message = "the worker is gone; resume the run, nothing that was committed is lost"
                 status |= {"status": "interrupted", "step": max(catalog.last_step(), 0), "message": message}
     status |= {"steps_per_s": status.get("steps_per_s") or 0.0, "folder": home}
