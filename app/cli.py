@@ -110,8 +110,8 @@ def _fork(parser: argparse.ArgumentParser) -> None:
 
 def _export(parser: argparse.ArgumentParser) -> None:
     _one_run(parser)
-    parser.add_argument("--to", choices=("duckdb", "parquet", "csv"), required=True, help="form of the export")
-    parser.add_argument("-o", "--out", metavar="PATH", required=True, help="file (duckdb) or folder (parquet, csv)")
+    parser.add_argument("--to", choices=("duckdb", "parquet", "csv", "sav", "dta"), required=True, help="form of the export")
+    parser.add_argument("-o", "--out", metavar="PATH", required=True, help="file (duckdb, sav, dta) or folder (parquet, csv)")
 
 
 def _report(parser: argparse.ArgumentParser) -> None:
@@ -163,7 +163,7 @@ VERBS = (
     Verb("replay", "Compute a run again and compare the digests.", "commands.running:replay", _one_run),
     Verb("inject", "Give a running run new interventions.", "commands.running:inject", _inject),
     Verb("fork", "Start a run that branches off another at a step.", "commands.running:fork", _fork),
-    Verb("export", "Write a run as DuckDB, Parquet or CSV.", "commands.results:export", _export),
+    Verb("export", "Write a run as DuckDB, Parquet or CSV, or its agents as SPSS or Stata file.", "commands.results:export", _export),
     Verb("report", "Write a self-contained report of one or more runs.", "commands.results:report", _report),
     Verb("models", "List, read, fetch and try out model files.", "commands.models:models", _models),
     Verb("bench", "Run the benchmarks of a source checkout.", "commands.bench:bench", _bench),

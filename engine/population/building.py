@@ -25,6 +25,7 @@ from engine.population.households import (
     household_ages,
     household_columns,
 )
+from engine.population.origins import Origin
 from engine.population.packs import PersonaPack, load_pack
 from engine.population.population import Population
 from engine.population.recipes import DrawnColumn, build_drawn, order_columns
@@ -280,6 +281,12 @@ def persona_columns(spec: PopulationSpec, folder: Path | None = None, base: Path
     """
     plan = _make_plan(spec, folder, base)
     return {**plan.columns, **({PERSONA: _persona_column(plan.pack)} if plan.pack else {})}
+
+
+def people_origins(spec: PopulationSpec, folder: Path | None = None, base: Path | None = None) -> dict[str, Origin]:
+    """Return the survey's variable behind each column that has one; arguments as for `persona_columns`."""
+    plan = _make_plan(spec, folder, base)
+    return dict(plan.survey.origins) if plan.survey else {}
 
 
 def _persona_column(pack: PersonaPack) -> Column:

@@ -9,15 +9,17 @@ from pathlib import Path
 
 import duckdb
 
-from engine.errors import ReportError
+from engine.errors import PopulationError, ReportError
 from engine.runs.records import STUDY_NAME, read_info
+from engine.runs.statistics_export import write_agents
 from engine.store.catalog import Catalog
 from engine.store.consolidation import build_database
 from engine.store.database import connect, fill
 from engine.store.disk import storage_errors
 from engine.store.schema import literal, quoted
 
-FORMATS = ("duckdb", "parquet", "csv")
+FORMATS = ("duckdb", "parquet", "csv", "sav", "dta")
+_FILES = ("duckdb", "sav", "dta")
 LEFT_OUT = ("situation_parts", "digests")
 _FORMULA = "^[=+@\\t\\r-]"
 
@@ -27,17 +29,20 @@ def export_run(folder: Path, to: str, out: Path) -> Path:
 
     Args:
         folder: The run's folder; of a run that goes on, what it has committed so far.
-        to: duckdb (one file), parquet or csv (a folder with one file per table and the study).
+        to: duckdb (one file), parquet or csv (a folder with one file per table and the study), sav or dta (the agents,
+            one row each, with labels and missing codes, and a codebook beside the file).
         out: File or folder to write; must not exist yet, an empty folder excepted.
 
     Raises:
-        ReportError: an unknown form, or `out` is there already.
+        ReportError: an unknown form, a file name that does not end like the form, or `out` is there already.
         StorageFull: the disk is full.
     """
     if to not in FORMATS:
         raise ReportError(f"'{to}' is not a form of export; valid: {', '.join(FORMATS)}")
+    if to in ("sav", "dta") and out.suffix.lower() != f".{to}":
+        raise ReportError(f"'{out.name}' must end in .{to}; name the file so")
     read_info(folder)
-    if out.exists() and (to == "duckdb" or not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (to in _FILES or not out.is_dir() or any(out.iterdir())):
         raise ReportError(f"{out} exists already; name another place, or delete it first")
     try:
         with storage_errors(out.parent):
@@ -58,6 +63,13 @@ def _export_parquet(folder: Path, out: Path) -> Path:
 
 def _export_csv(folder: Path, out: Path) -> Path:
     return _export_tables(folder, out, "csv", _safe_select, "format csv, header true")
+
+
+def _export_statistics(folder: Path, out: Path) -> Path:
+    try:
+        return write_agents(folder, out)
+    except PopulationError as error:
+        raise ReportError(str(error)) from None
 
 
 def _export_tables(
@@ -114,4 +126,6 @@ _EXPORTS: Mapping[str, Callable[[Path, Path], Path]] = {
     "duckdb": _export_duckdb,
     "parquet": _export_parquet,
     "csv": _export_csv,
+    "sav": _export_statistics,
+    "dta": _export_statistics,
 }
