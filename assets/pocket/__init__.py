@@ -1,0 +1,1 @@
+"""The embedded demonstration model: its rules, its texts, its training."""

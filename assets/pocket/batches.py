@@ -1,0 +1,137 @@
+"""Cases to arrays: prefixes, rows that continue them, and what should follow at which place."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assets.pocket.situations import Ask, Case, draw_case, draw_group, draw_retelling, draw_unknown, list_asks
+from assets.pocket.tokens import Tokenizer
+
+ENDS = 0.1  # share of the answers after which the end token is trained, too
+TEXT_WEIGHT = 0.12  # weight of one token of a text; a decision weighs 1
+KINDS = (("choice", 0.62), ("reasoned", 0.07), ("reason", 0.05), ("text", 0.16), ("retelling", 0.03), ("made_up", 0.07))
+GROUP_ROWS = {"choice": 16, "reasoned": 8, "reason": 8, "text": 4, "retelling": 8, "made_up": 8}
+
+Target = tuple[int, dict[int, float], float]
+"""Place in the row, probabilities of the next token, weight."""
+
+
+@dataclass
+class Batch:
+    """Arrays of one group: a prefix and K rows that continue it.
+
+    Attributes:
+        prefix: Tokens, int64 (P,).
+        rows: Tokens, int64 (K, S), filled up with zeros.
+        places: Indexes into the flattened P + K S tokens, int64 (n,).
+        target: Probabilities, float32 (n, n_vocab).
+        weight: float32 (n,).
+        origin: Number of the decision for places where one is read in full, else -1.
+    """
+
+    prefix: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    places: NDArray[np.int64]
+    target: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    origin: NDArray[np.int64]
+
+
+def follow(tokenizer: Tokenizer, case: Case, rng: random.Random) -> tuple[list[int], list[Target]]:
+    """Return a row's tokens and its targets.
+
+    For a decision, one option is drawn by its probability; at each node of the option trie on its path the target is the
+    distribution over the node's children.
+    """
+    tokens = [*tokenizer.encode(case.suffix), tokenizer.special["<|assistant|>"]]
+    end, last = tokenizer.special["<|end|>"], len(tokens) - 1
+    if not case.options:
+        text = [*tokenizer.encode(case.text), end]
+        return tokens + text[:-1], [(last + k, {token: 1.0}, TEXT_WEIGHT) for k, token in enumerate(text)]
+    paths = [tuple(tokenizer.encode(option)) for option in case.options]
+    path = rng.choices(paths, case.p.tolist())[0]
+    targets: list[Target] = []
+    for depth in range(len(path)):
+        children: dict[int, float] = {}
+        for other, p in zip(paths, case.p.tolist(), strict=True):
+            if other[:depth] == path[:depth] and len(other) > depth:
+                children[other[depth]] = children.get(other[depth], 0.0) + p
+        total = sum(children.values())
+        targets.append((last + depth, {token: p / total for token, p in children.items()}, 1.0 if depth == 0 else 0.3))
+    if rng.random() < ENDS:
+        targets.append((last + len(path), {end: 1.0}, 0.3))
+        return tokens + list(path), targets
+    return tokens + list(path[:-1]), targets
+
+
+class Source:
+    """Endless random batches.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        seed: Seed of everything that is drawn.
+        asks: Names of the decisions to train on; None for all.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, seed: int, asks: Sequence[str] | None = None) -> None:
+        self.tokenizer, self.rng = tokenizer, random.Random(seed)
+        decisions, self.writings = list_asks()
+        self.decisions = [ask for ask in decisions if asks is None or ask.name in asks]
+        self.number = {ask.name: k for k, ask in enumerate(decisions)}
+        self._order: list[Ask] = []
+
+    def next_decision(self) -> Ask:
+        """Return the decisions in turn, in a new order each round."""
+        if not self._order:
+            self._order = self.rng.sample(self.decisions, len(self.decisions))
+        return self._order.pop()
+
+    def group(self) -> tuple[str, Iterator[Case]]:
+        """Return the kind of a random group and its endless cases."""
+        rng = self.rng
+        kind = rng.choices([name for name, _ in KINDS], [share for _, share in KINDS])[0]
+        if kind == "retelling":
+            return kind, iter(lambda: draw_retelling(rng), None)
+        if kind == "made_up":
+            return kind, draw_unknown(rng)
+        ask = rng.choice(self.writings) if kind == "text" else self.next_decision()
+        group = draw_group(ask, rng, kind)
+        return kind, iter(lambda: draw_case(group, rng), None)
+
+    def batch(self, longest: int = 448) -> Batch:
+        """Return one group's prompts; those that are held out, or longer than `longest` tokens, are drawn anew."""
+        while True:
+            kind, cases = self.group()
+            rows: list[tuple[Case, list[int], list[Target]]] = []
+            for case in itertools.islice(cases, 4 * GROUP_ROWS[kind]):
+                row = () if case.is_held_out else follow(self.tokenizer, case, self.rng)
+                if row and len(row[0]) <= longest:
+                    rows.append((case, *row))
+                if len(rows) == GROUP_ROWS[kind]:
+                    return self.pack(rows)
+
+    def pack(self, rows: list[tuple[Case, list[int], list[Target]]]) -> Batch:
+        """Return the arrays of one group's rows."""
+        prefix = [self.tokenizer.special["<|user|>"], *self.tokenizer.encode(rows[0][0].prefix)]
+        width = -(-max(len(row) for _, row, _ in rows) // 8) * 8
+        grid = np.zeros((len(rows), width), np.int64)
+        places, targets, weights, origins = [], [], [], []
+        for r, (case, row, wanted) in enumerate(rows):
+            grid[r, : len(row)] = row
+            for depth, (place, next_tokens, weight) in enumerate(wanted):
+                places.append(len(prefix) + r * width + place)
+                targets.append(next_tokens)
+                weights.append(weight)
+                origins.append(self.number.get(case.name, -1) if depth == 0 and case.options else -1)
+        dense = np.zeros((len(targets), self.tokenizer.n_vocab), np.float32)
+        for place, next_tokens in enumerate(targets):
+            for token, share in next_tokens.items():
+                dense[place, token] = share
+        weight, origin = np.array(weights, np.float32), np.array(origins, np.int64)
+        return Batch(np.array(prefix, np.int64), grid, np.array(places, np.int64), dense, weight, origin)
