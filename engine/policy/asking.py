@@ -206,8 +206,9 @@ class Asker:
         model = self.model
         exact = scoring.normalisation == "bytes"
         answers = read_answers(model, listing, list(fresh.values()), exact=exact)
-        self.counts["model_calls"] += 1
-        self.counts["situations"] += len(fresh)
+        self.counts["model_calls"] += not all(answers.cached)
+        self.counts["situations"] += answers.cached.count(False)
+        self.counts["cache_hits"] += answers.cached.count(True)
         neutral = self._neutral(step, decision, listing, scoring) if scoring.normalisation == "pmi" else None
         scores = debias(answers, listing, scoring.normalisation, neutral)
         debiased = log_probabilities(scores, separately=listing.separately)
@@ -226,11 +227,15 @@ class Asker:
                 answers.raw[i],
                 float(answers.mass[i]),
                 model.identity.name,
-                source,
+                "cache" if answers.cached[i] else source,
                 debiased[i],
                 listing.separately,
             )
-        self.journal.append(step, 0, "distribution", [(key, found[key].journal_entry()) for key in found])
+        for cached in (False, True):
+            chosen = [held for held, known in zip(found.values(), answers.cached, strict=True) if known == cached]
+            if chosen:
+                entries = [(situation.key, situation.journal_entry()) for situation in chosen]
+                self.journal.append(step, 0, "distribution", entries, cached=cached)
         return found
 
     def _neutral(self, step: int, decision: str, listing: Listing, scoring: Scoring) -> FloatArray:
@@ -238,9 +243,11 @@ class Asker:
         prompt = Prompt(listing, scoring.neutral.strip() + "\n")
 
         def ask() -> list[float]:
-            self.counts["model_calls"] += 1
-            self.counts["situations"] += 1
-            mean: list[float] = read_answers(self.model, listing, [prompt.body]).mean[0].tolist()
+            answers = read_answers(self.model, listing, [prompt.body])
+            self.counts["model_calls"] += not all(answers.cached)
+            self.counts["situations"] += answers.cached.count(False)
+            self.counts["cache_hits"] += answers.cached.count(True)
+            mean: list[float] = answers.mean[0].tolist()
             return mean
 
         key = _key_of(decision, f"{self.model_file} neutral", prompt)

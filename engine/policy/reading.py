@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.decision import FloatArray
-from engine.llm import LanguageModel
+from engine.llm import LanguageModel, Scores
 from engine.policy.prompt import YES_NO, ask_option
 
 
@@ -56,11 +56,13 @@ class Answers:
             a set the log odds of yes.
         raw: Log P of each option's text under the first order; of a set those of yes.
         mass: Probability of all options together, shape (n,); of a set the mean over its questions.
+        cached: Whether each situation needed no new question to the model.
     """
 
     mean: FloatArray
     raw: FloatArray
     mass: FloatArray
+    cached: tuple[bool, ...]
 
 
 def read_answers(model: LanguageModel, listing: Listing, bodies: Sequence[str], *, exact: bool = False) -> Answers:
@@ -77,13 +79,15 @@ def read_answers(model: LanguageModel, listing: Listing, bodies: Sequence[str], 
     if len(set(listing.tails)) == 1 and not exact:
         suffixes = [body + listing.tails[0] for body in bodies]
         scores = model.score(list(listing.prefixes), suffixes, list(listing.options))
-        return Answers(_table(scores.logp), _table(scores.raw), np.asarray(scores.mass, np.float64))
+        return Answers(
+            _table(scores.logp), _table(scores.raw), np.asarray(scores.mass, np.float64), _known([scores], len(bodies))
+        )
     found = [
         model.score(prefix, [body + tail for body in bodies], list(listing.options))
         for prefix, tail in zip(listing.prefixes, listing.tails, strict=True)
     ]
     mean = np.mean([_table(scores.raw) for scores in found], axis=0)
-    return Answers(mean, _table(found[0].raw), np.asarray(found[0].mass, np.float64))
+    return Answers(mean, _table(found[0].raw), np.asarray(found[0].mass, np.float64), _known(found, len(bodies)))
 
 
 def _read_separately(model: LanguageModel, listing: Listing, bodies: Sequence[str]) -> Answers:
@@ -96,7 +100,14 @@ def _read_separately(model: LanguageModel, listing: Listing, bodies: Sequence[st
         both[:, :, 0] - both[:, :, 1],
         raw[:, :, 0],
         np.asarray(scores.mass, np.float64).reshape(n, k).mean(axis=1),
+        _known([scores], n),
     )
+
+
+def _known(found: Sequence[Scores], n: int) -> tuple[bool, ...]:
+    """Tell for each of n situations whether all of its questions had been asked before."""
+    parts = [np.array(scores.cached or (False,) * len(scores.logp), np.bool_).reshape(n, -1) for scores in found]
+    return tuple(np.concatenate(parts, axis=1).all(axis=1).tolist())
 
 
 def _table(rows: Sequence[NDArray[np.float64]]) -> FloatArray:
