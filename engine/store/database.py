@@ -69,8 +69,11 @@ def fill(
         own = "temp view" if name not in KEPT_TABLES else kind
         columns = table_columns(name, dynamic)
         if segments:
-            chosen = ", ".join(f"{quoted(c)}::{t} as {quoted(c)}" for c, t in columns)
-            connection.execute(f"create {own} {name} as select {chosen} from {_parquet(catalog.folder, segments)}")
+            later = schema.LATER_COLUMNS.get(name, frozenset())
+            source = _parquet(catalog.folder, segments, mixed=bool(later))
+            held = set(connection.sql(f"select * from {source}").columns) if later else set()
+            chosen = ", ".join(f"{'null' if c in later - held else quoted(c)}::{t} as {quoted(c)}" for c, t in columns)
+            connection.execute(f"create {own} {name} as select {chosen} from {source}")
         else:
             empty = ", ".join(f"null::{t} as {quoted(c)}" for c, t in columns)
             connection.execute(f"create {own} {name} as select {empty} where false")
@@ -88,9 +91,10 @@ def fill(
     connection.execute(schema.STATES_AT)
 
 
-def _parquet(folder: Path, segments: Sequence[Segment]) -> str:
+def _parquet(folder: Path, segments: Sequence[Segment], *, mixed: bool = False) -> str:
+    """Return the SQL that reads segments; `mixed` where some may lack columns that others have."""
     files = ", ".join(literal(str((folder / segment.path).resolve())) for segment in segments)
-    return f"read_parquet([{files}])"
+    return f"read_parquet([{files}]{', union_by_name = true' if mixed else ''})"
 
 
 def _insert_plain(connection: duckdb.DuckDBPyConnection, catalog: Catalog, status: Mapping[str, Any]) -> None:

@@ -200,6 +200,7 @@ class Recorder:
             situation.mass,
             situation.model,
             situation.source,
+            situation.debiased_logp.tolist(),
         )
         self._extend("situation_parts", [row])
 
@@ -323,7 +324,7 @@ def decision_columns(batch: DecisionBatch, rows: Array) -> dict[str, Array]:
     return {
         "turn": batch.turn[rows].astype(np.int32),
         "agent_id": batch.agents[rows].astype(np.int32),
-        "action": batch.actions[rows].astype(np.int32),
+        "action": batch.actions[rows].astype(np.int64),
         "p": batch.p[rows].astype(np.float32),
         "situation_id": batch.situations[rows].astype(np.int64),
         "policy": batch.policy[rows],
@@ -353,7 +354,7 @@ def decision_frame(batches: Sequence[tuple[int, int, str, Mapping[str, Array]]])
 
 def count_actions(step: int, batch: DecisionBatch) -> pl.DataFrame:
     """Return a batch as rows of `decision_counts`, sorted."""
-    pairs = pl.DataFrame({"situation_id": batch.situations, "action": batch.actions.astype(np.int32)})
+    pairs = pl.DataFrame({"situation_id": batch.situations, "action": batch.actions.astype(np.int64)})
     counted = pairs.group_by("situation_id", "action").agg(pl.len().cast(pl.Int64).alias("n"))
     return counted.sort("situation_id", "action").select(
         pl.lit(step, pl.Int32).alias("step"),

@@ -27,7 +27,7 @@ SEGMENT_TABLES: Mapping[str, Columns] = {
         ("turn", "INTEGER"),
         ("agent_id", "INTEGER"),
         ("decision", "VARCHAR"),
-        ("action", "INTEGER"),
+        ("action", "BIGINT"),
         ("p", "FLOAT"),
         ("situation_id", "BIGINT"),
         ("policy", "VARCHAR"),
@@ -36,7 +36,7 @@ SEGMENT_TABLES: Mapping[str, Columns] = {
         ("step", "INTEGER"),
         ("decision", "VARCHAR"),
         ("situation_id", "BIGINT"),
-        ("action", "INTEGER"),
+        ("action", "BIGINT"),
         ("n", "BIGINT"),
     ),
     "situation_parts": (
@@ -51,6 +51,7 @@ SEGMENT_TABLES: Mapping[str, Columns] = {
         ("mass", "DOUBLE"),
         ("model", "VARCHAR"),
         ("source", "VARCHAR"),
+        ("debiased_logp", "DOUBLE[]"),
     ),
     "texts": (("step", "INTEGER"), ("text_id", "BIGINT"), ("text", "VARCHAR")),
     "messages": (
@@ -140,6 +141,9 @@ PLAIN_TABLES: Mapping[str, Columns] = {
 POLICIES = ("rule", "language", "scripted")
 MAX_EDGES = 5_000_000
 """Above so many static ties `run.duckdb` leaves them in their Parquet files; an export brings them in."""
+
+LATER_COLUMNS: Mapping[str, frozenset[str]] = {"situation_parts": frozenset({"debiased_logp"})}
+"""Columns that segments of older versions lack; there they are null."""
 
 STEP_COLUMN: Mapping[str, str] = {"arrivals": "entered"}
 """The column that says when a row came to be, where it is not `step`; `network_start` and `file_ids` have none: they are of step 0."""
@@ -252,7 +256,7 @@ EDGES_CHANGING = """select layer, source, target, weight, step as from_step, nex
     where added"""
 
 SITUATIONS = """select situation_id, decision, coalesce(prefixes.text, '') || coalesce(suffixes.text, '') as prompt,
-        options, logp, raw_logp, mass, model, source
+        options, logp, raw_logp, mass, model, source, debiased_logp
     from situation_parts
     left join texts prefixes on prefixes.text_id = prefix_id
     left join texts suffixes on suffixes.text_id = suffix_id"""
