@@ -1,7 +1,9 @@
 """How the infection of the city passes over ties, runs its course, and how many a first case infects.
 
 A tie of a layer transmits with a probability per day; an infectious period is geometric with a mean of at least one
-day. All draws are keyed: those of a tie by layer, source and target, those of a person by the person.
+day. All draws are keyed by days since infection, not by step: those of a tie by layer, source and target, those of a
+person by the person. So under two policies the same people recover as fast and infect the same contacts, as far as the
+policies let them.
 """
 
 import numpy as np
@@ -75,13 +77,24 @@ def fit_factor(target, layers, leaving):
 
 
 @njit(cache=True, nogil=True)
-def pass_on(sources, flags, source_flags, indptr, indices, p, residual, shield, outside, work, step, key, infected):
+def date_cases(health, infected_on, step):
+    """Let cases that the start or an intervention made count as infected at `step`, in place."""
+    for i in range(health.size):
+        if infected_on[i] < 0 and (health[i] == EXPOSED or health[i] == INFECTIOUS):
+            infected_on[i] = step
+
+
+@njit(cache=True, nogil=True)
+def pass_on(
+    sources, infected_on, flags, own_flags, indptr, indices, p, residual, shield, outside, work, step, key, infected
+):
     """Mark in `infected` whom the infectious infect over one layer, and return how many new ones there are.
 
     Args:
         sources: Ids of the infectious, int64.
+        infected_on: Step of infection (n,).
         flags: int8 (n,): the flags of the susceptible, CLOSED for all others.
-        source_flags: int8 (n,): the flags of everyone.
+        own_flags: int8 (n,): the flags of everyone.
         indptr: Rows of the layer's ties.
         indices: Neighbours.
         p: Chance per tie and day.
@@ -95,10 +108,11 @@ def pass_on(sources, flags, source_flags, indptr, indices, p, residual, shield, 
     """
     found = 0
     for i in sources:
-        mine = source_flags[i]
+        mine = own_flags[i]
         if work and mine & IDLE:
             continue
         base = p * residual if outside and mine & REDUCED else p
+        days = step - infected_on[i]
         for e in range(indptr[i], indptr[i + 1]):
             j = indices[e]
             theirs = flags[j]
@@ -109,7 +123,7 @@ def pass_on(sources, flags, source_flags, indptr, indices, p, residual, shield, 
                 chance *= residual
             if theirs & VACCINATED:
                 chance *= shield
-            if keyed_uniform(key, step, i, j, 0) < chance:
+            if keyed_uniform(key, days, i, j, 0) < chance:
                 infected[j] = True
                 found += 1
     return found
@@ -143,12 +157,15 @@ def pass_to_all(flags, n_free, n_reduced, p, residual, shield, step, key, infect
 
 
 @njit(cache=True, nogil=True)
-def run_course(health, infected, age, vaccinated, fatality, protection, onset, leaving, entry, step, keys, out):
+def run_course(
+    health, infected, infected_on, age, vaccinated, fatality, protection, onset, leaving, entry, step, keys, out
+):
     """Write the health at t + 1 into `out` from that at t.
 
     Args:
         health: int8 (n,).
         infected: Boolean (n,), infected in this step.
+        infected_on: Step of infection (n,), -1 for none; set for those infected in this step.
         age: Years, integers (n,).
         vaccinated: Boolean (n,).
         fatality: Probability of death by year of age, float64.
@@ -165,14 +182,15 @@ def run_course(health, infected, age, vaccinated, fatality, protection, onset, l
         after = state
         if infected[i]:
             after = entry
+            infected_on[i] = step
         elif state == EXPOSED:
-            if keyed_uniform(keys[0], step, 0, i, 0) < onset:
+            if keyed_uniform(keys[0], step - infected_on[i], 0, i, 0) < onset:
                 after = INFECTIOUS
-        elif state == INFECTIOUS and keyed_uniform(keys[1], step, 0, i, 0) < leaving:
+        elif state == INFECTIOUS and keyed_uniform(keys[1], step - infected_on[i], 0, i, 0) < leaving:
             risk = fatality[min(age[i], fatality.size - 1)]
             if vaccinated[i]:
                 risk *= 1.0 - protection
-            after = DEAD if risk > 0 and keyed_uniform(keys[2], step, 0, i, 0) < risk else RECOVERED
+            after = DEAD if risk > 0 and keyed_uniform(keys[2], 0, 0, i, 0) < risk else RECOVERED
         out[i] = after
 
 

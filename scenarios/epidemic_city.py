@@ -4,7 +4,8 @@ Question: how many fall ill and how many lose their work when people decide each
 do restrictions, payments, tests, quarantine and a vaccine change?
 
 Mechanism: people of all ages live in households, go to work and to school, and meet others in the community. One step
-is one day; all draws of a day read the state at its start.
+is one day; all draws of a day read the state at its start. Draws are keyed by days since infection, so that two runs
+with one seed differ by their policies only.
 1. Every seventh day, beginning with the first, each adult decides whether to stay at home (decision `isolate`), and
    each worker whether to work (decision `work`). A minor does as the first adult of the household does.
 2. An infectious person infects a susceptible one over each tie with the layer's chance per day times one factor. A
@@ -24,7 +25,6 @@ longer, isolation follows the cases by a week, and unemployment follows isolatio
 Units: one step is a day; chances are per tie and day; cases per 100,000 people are of the last seven days.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -32,6 +32,7 @@ import numpy as np
 from engine import MicrocosmError, ScenarioParams, column, knob, scenario
 from scenarios._epidemic_behaviour import isolate, work
 from scenarios._epidemic_counts import ADULT, MEASURES, WEEK, count_city, note_cases, per_100k
+from scenarios._epidemic_people import HOUSEHOLD, LAYERS, OLDEST, SCHOOL, WORK, read_people
 from scenarios._epidemic_spread import (
     CLOSED,
     DEAD,
@@ -41,6 +42,7 @@ from scenarios._epidemic_spread import (
     REDUCED,
     SUSCEPTIBLE,
     VACCINATED,
+    date_cases,
     fit_factor,
     follow_adult,
     infection_fatality,
@@ -50,28 +52,6 @@ from scenarios._epidemic_spread import (
 )
 
 HEALTH = ("susceptible", "exposed", "infectious", "recovered", "dead")
-HOUSEHOLD, WORK, SCHOOL = "household", "work", "school"
-WORKS = ("employed full time", "employed part time", "self-employed")
-SEEKS = ("unemployed",)
-OLDEST = 120
-LAYERS = [  # sizes of workplaces and classes, and the number of ties in the community, are ours
-    {"name": HOUSEHOLD, "kind": "households", "area": "area"},
-    {
-        "name": WORK,
-        "kind": "groups",
-        "where": "employment in ('employed full time', 'employed part time', 'self-employed')",
-        "sizes": [1, 3, 6, 12, 25],
-        "weights": [30, 30, 20, 14, 6],
-    },
-    {
-        "name": SCHOOL,
-        "kind": "groups",
-        "where": "employment == 'in education' and age >= 3",
-        "by": ["area", "age"],
-        "sizes": [20],
-    },
-    {"name": "community", "kind": "erdos_renyi", "mean_degree": 8.0},
-]
 
 
 class Params(ScenarioParams):
@@ -98,32 +78,6 @@ class Params(ScenarioParams):
     compliance: float = knob(0.8, help="Share of those in quarantine who keep it.", ge=0, le=1)
     vaccine_efficacy: float = knob(0.7, help="Share of infections that the vaccine prevents.", ge=0, le=1)
     vaccine_protection: float = knob(0.6, help="Share of deaths of the infected that it prevents.", ge=0, le=1)
-
-
-@dataclass(frozen=True)
-class People:
-    """What the mechanism reads of the personas, arrays of shape (n,)."""
-
-    age: np.ndarray
-    essential: np.ndarray
-    worker: np.ndarray
-    seeker: np.ndarray
-
-
-def read_people(world):
-    """Return ages, who has an essential job, who works and who looks for work; without such columns nobody does."""
-    population, columns, n = world.population, world.persona.columns, world.n_agents
-    if "age" not in columns:
-        raise MicrocosmError(
-            "the city needs the age of its people; take a recipe with it, or add population.columns.age"
-        )
-    worker = seeker = np.zeros(n, bool)
-    if "employment" in columns:
-        labels, codes = columns["employment"].labels, population["employment"]
-        worker = np.array([label in WORKS for label in labels])[codes]
-        seeker = np.array([label in SEEKS for label in labels])[codes]
-    essential = population.get("essential_worker", np.zeros(n, bool)).astype(bool, copy=False)
-    return People(population["age"], essential, worker, seeker)
 
 
 def chance_of(params, layer):
@@ -154,6 +108,7 @@ class EpidemicCity:
         "health": column("int8", labels=HEALTH, help="Where the person stands in the course of the infection."),
         "isolating": column("bool", help="Whether the person stays at home in this week."),
         "working": column("bool", help="Whether the person works in this week."),
+        "infected_on": column("int16", unit="day", help="Day of infection; -1 for none.", low=-1, initial=-1),
         "known": column("bool", help="Whether a test has ever found the person infected."),
         "vaccinated": column("bool", help="Whether the person is vaccinated."),
         "quarantined_until": column(
@@ -229,6 +184,7 @@ class EpidemicCity:
             np.int8
         )
         flags = np.where(health == SUSCEPTIBLE, own, CLOSED)
+        date_cases(health, population["infected_on"], world.step - 1)
         sources = np.flatnonzero(health == INFECTIOUS)
         infected = np.zeros(n, bool)
         shield = 1.0 - params.vaccine_efficacy
@@ -240,7 +196,8 @@ class EpidemicCity:
                 pass_to_all(flags, *contacts, world.step, world.key("infection"), infected)
             else:
                 rows = graph.indptr, graph.indices, p, params.residual_contacts, shield, name != HOUSEHOLD, name == WORK
-                pass_on(sources, flags, own, *rows, world.step, world.key(f"infection:{name}"), infected)
+                key = world.key(f"infection:{name}")
+                pass_on(sources, population["infected_on"], flags, own, *rows, world.step, key, infected)
         return infected
 
     def _test(self, world):
@@ -269,6 +226,7 @@ class EpidemicCity:
         run_course(
             health,
             infected,
+            population["infected_on"],
             people.age,
             population["vaccinated"],
             infection_fatality(np.arange(OLDEST + 1)),
