@@ -13,7 +13,7 @@ from engine.population.cards import field_phrase, render_card, shown_text
 from engine.population.codebook import ENCODINGS, Survey, Variable
 from engine.population.columns import Column
 from engine.population.files import find_own_file
-from engine.population.fit import DrawReport, describe_draw
+from engine.population.fit import DrawReport, FitReport, describe_draw, describe_fit
 from engine.population.instruments import Instrument, import_texts, list_instruments, load_instrument, score_answers
 from engine.population.origins import Origin, describe_people
 from engine.population.packs import PersonaPack, list_packs, load_pack
@@ -30,6 +30,7 @@ __all__ = [
     "ENCODINGS",
     "Column",
     "DrawReport",
+    "FitReport",
     "Instrument",
     "Origin",
     "PersonaPack",
@@ -42,6 +43,7 @@ __all__ = [
     "build_population",
     "clean_text",
     "describe_draw",
+    "describe_fit",
     "describe_people",
     "field_phrase",
     "find_own_file",

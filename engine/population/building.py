@@ -24,12 +24,14 @@ from engine.population.households import (
     check_households,
     household_ages,
     household_columns,
+    settle_households,
 )
 from engine.population.origins import Origin
 from engine.population.packs import PersonaPack, load_pack
 from engine.population.population import Population
+from engine.population.raking import Raked
 from engine.population.recipes import DrawnColumn, build_drawn, order_columns
-from engine.population.respondents import Respondents, draw_rows, load_respondents
+from engine.population.respondents import Respondents, draw_rows, load_respondents, rake_respondents
 from engine.population.schema import clashing_names, load_schema, name_problem
 from engine.population.spreading import check_spread, spread_points, spread_values
 from engine.population.stored import StoredDraw, find_draw, write_draw
@@ -389,6 +391,8 @@ def _values_of(plan: _Plan, spec: PopulationSpec, agents: NDArray[np.int64], see
         values |= _household_values(plan, spec.households, agents, seed)
     for name in plan.order:
         values[name] = draw_column(plan.drawn[name], plan.partitions[name], values, agents, seed, points.get(name))
+    if spec.households is not None:
+        settle_households(values, {name: drawn.column for name, drawn in plan.drawn.items()})
     return values
 
 
@@ -407,14 +411,42 @@ def _household_values(
     return {"household_id": found.household, "household_role": found.role, "hh_size": size, "age": ages}
 
 
+def raked_weights(
+    spec: PopulationSpec, n: int, seed: int, folder: Path | None = None, base: Path | None = None
+) -> Raked:
+    """Return the raking behind a population of n agents: of the survey's respondents, or of the candidates.
+
+    Args:
+        spec: A population with target shares.
+        n: Number of agents.
+        seed: Seed of the population.
+        folder: As for `build_population`.
+        base: As for `build_population`.
+
+    Raises:
+        PopulationError: one line per problem, among them shares that cannot be reached.
+    """
+    plan = _make_plan(spec, folder, base, seed)
+    rake = spec.rake or RakeSpec()
+    if _is_raked_in_survey(rake, plan) and spec.file is not None:
+        untouched = load_respondents(spec.model_copy(update={"rake": None}), base, folder)
+        return rake_respondents(rake, untouched.mapped, untouched.weights, untouched.usable)
+    return _rake_candidates(plan, spec, n, seed)[1]
+
+
+def _rake_candidates(plan: _Plan, spec: PopulationSpec, n: int, seed: int) -> tuple[dict[str, NDArray[Any]], Raked]:
+    """Return people to choose among and their raked weights."""
+    n_candidates = plan.pack.n if plan.pack else max(CANDIDATES, 1 << (n - 1).bit_length())
+    candidates = np.arange(n_candidates, dtype=np.int64)
+    values = _values_of(plan, spec, candidates, seed)
+    people = {name: (column, values[name]) for name, column in plan.columns.items()}
+    return values, rake_people(spec.rake or RakeSpec(), people, np.ones(n_candidates))
+
+
 def _draw_raked(
     plan: _Plan, spec: PopulationSpec, agents: NDArray[np.int64], seed: int
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
     """Return the values of agents drawn by raked weights from candidates, and the row of each in the pack."""
-    n_candidates = plan.pack.n if plan.pack else max(CANDIDATES, 1 << (agents.size - 1).bit_length())
-    candidates = np.arange(n_candidates, dtype=np.int64)
-    values = _values_of(plan, spec, candidates, seed)
-    people = {name: (column, values[name]) for name, column in plan.columns.items()}
-    raked = rake_people(spec.rake or RakeSpec(), people, np.ones(n_candidates))
+    values, raked = _rake_candidates(plan, spec, agents.size, seed)
     rows = draw_rows(raked.weights, draw_uniform(seed, "population.rake", 0, 0, agents))
     return {name: array[rows] for name, array in values.items()}, rows

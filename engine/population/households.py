@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,9 @@ _PARTNER_GAP_SD = 4.0
 _SUM_TOLERANCE = 5e-3
 _MAX_PEOPLE = 20
 _OLDEST = 96
+_LEAVES_SCHOOL = 16
+_LEAVES_PRIMARY = 12
+_SINGLE_BELOW = 40
 
 
 @dataclass(frozen=True)
@@ -164,3 +168,54 @@ def describe_sizes(spec: HouseholdSpec, values: Mapping[str, NDArray[np.int64]])
     shares = size_shares(spec)
     labels = sorted({*shares, *sizes.tolist()})
     return [(str(size), shares.get(size, 0.0), float((sizes == size).mean())) for size in labels]
+
+
+def settle_households(values: dict[str, NDArray[Any]], columns: Mapping[str, Column]) -> None:
+    """Set the codebook's columns right where drawing each person alone cannot: children and couples.
+
+    Children are single, at school until 16 and have the schooling of their age; partners share one partnership; an
+    adult of a household that no couple leads is not married.
+
+    Args:
+        values: Arrays of all columns, households among them; changed in place.
+        columns: Types of the drawn columns.
+    """
+    role, age = values["household_role"], values["age"]
+    is_child = role == ROLES.index("child")
+    known = {name: _codes(columns[name]) for name in ("marital", "employment", "education") if name in columns}
+    if "marital" in known:
+        _settle_partnerships(values["marital"], known["marital"], values["household_id"], role, age, is_child)
+    is_pupil = is_child & (age < _LEAVES_SCHOOL)
+    if "employment" in known and "in education" in known["employment"]:
+        values["employment"][is_pupil] = known["employment"]["in education"]
+    levels = known.get("education", {})
+    for label, until in (("primary school", _LEAVES_SCHOOL), ("no primary school", _LEAVES_PRIMARY)):
+        if label in levels:
+            values["education"][is_child & (age < until)] = levels[label]
+
+
+def _codes(column: Column) -> dict[str, int]:
+    return {label: code for code, label in enumerate(column.labels)}
+
+
+def _settle_partnerships(
+    marital: NDArray[Any],
+    codes: Mapping[str, int],
+    household: IntArray,
+    role: NDArray[Any],
+    age: IntArray,
+    is_child: NDArray[np.bool_],
+) -> None:
+    together = [codes[label] for label in ("married", "living with a partner") if label in codes]
+    if not together or "single" not in codes:
+        return
+    heads = np.isin(role, (ROLES.index("partner"), ROLES.index("parent")))
+    n_heads = np.bincount(household, heads, int(household.max(initial=0)) + 1)
+    is_couple = heads & (n_heads[household] == 2)
+    first = np.searchsorted(household, household)  # the household's first person leads the couple
+    shared = np.where(np.isin(marital[first], together), marital[first], together[0])
+    alone = ~is_couple & np.isin(marital, together)
+    marital[alone & (age < _SINGLE_BELOW)] = codes["single"]
+    marital[alone & (age >= _SINGLE_BELOW)] = codes.get("divorced", codes["single"])
+    marital[is_couple] = shared[is_couple]
+    marital[is_child] = codes["single"]
