@@ -107,7 +107,7 @@ def _read_separately(model: LanguageModel, listing: Listing, bodies: Sequence[st
 def _known(found: Sequence[Scores], n: int) -> tuple[bool, ...]:
     """Tell for each of n situations whether all of its questions had been asked before."""
     parts = [np.array(scores.cached or (False,) * len(scores.logp), np.bool_).reshape(n, -1) for scores in found]
-    return tuple(np.concatenate(parts, axis=1).all(axis=1).tolist())
+    return tuple(bool(row.all()) for row in np.concatenate(parts, axis=1))
 
 
 def _table(rows: Sequence[NDArray[np.float64]]) -> FloatArray:
