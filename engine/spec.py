@@ -239,6 +239,22 @@ class BudgetSpec(Part):
     observation: float | None = Field(None, gt=0, le=1)
 
 
+class SurrogateSpec(Part):
+    """How a regression is fitted to a language model's distributions, and when the model is asked instead of it.
+
+    Attributes:
+        situations: Situations that the model answers for the fit.
+        held_out: Share of them on which the fit is judged.
+        largest_distance: Mean total variation distance on those held out above which the model decides everything.
+        unsure: Standard error of a predicted probability above which the model is asked.
+    """
+
+    situations: int = Field(400, ge=20, le=100_000)
+    held_out: float = Field(0.25, gt=0, lt=1)
+    largest_distance: float = Field(0.05, ge=0, le=1)
+    unsure: float = Field(0.05, ge=0, le=1)
+
+
 class DecisionSpec(Part):
     """Who decides one decision.
 
@@ -252,6 +268,7 @@ class DecisionSpec(Part):
         reason: Whether a short reason is written for each situation before its options are scored.
         calibration: How the model's answers are corrected.
         regression: Takes the place of the scenario's rule.
+        surrogate: With surrogate, how it is fitted and when it is unsure.
         seats: With human, the ids of the agents whom people play.
         others: With human, the policy of all other agents.
         timeout_s: With human, how long a question waits in seconds; None for no end.
@@ -266,6 +283,7 @@ class DecisionSpec(Part):
     reason: bool = False
     calibration: CalibrationSpec | None = None
     regression: RegressionSpec | None = None
+    surrogate: SurrogateSpec | None = None
     seats: tuple[int, ...] = ()
     others: PolicyName = "rule"
     timeout_s: float | None = Field(None, gt=0, le=604_800)
@@ -292,6 +310,7 @@ class ModelSpec(Part):
         n_ctx: Largest context in tokens; None takes the model's own.
         gpu_layers: Layers on the graphics card, -1 for all.
         temperature, top_p: Sampler of written texts.
+        budget: How much of `n_ctx` each part of a prompt may take; None refuses a prompt that is too long.
     """
 
     file: str = "pocket"

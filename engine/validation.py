@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from engine import registry
+from engine.answer_checks import check_answers
 from engine.errors import ExpressionError, NetworkError, PopulationError
 from engine.expressions import parse_expression
 from engine.problems import Findings, Path, check_shape, shown, unknown
@@ -85,6 +86,7 @@ def check_tables(
     known = _Known(info, params, columns, certain, [layer.name for layer in layers], steps)
     if info is not None:
         _check_decisions(study, known, findings)
+        check_answers(study, info, columns, known.is_mistake, findings)
         decisions = check_regressions(study, info, columns, known.is_mistake, findings)
         study = study.model_copy(update={"decisions": decisions})
         if study.stop_when:

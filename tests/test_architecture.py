@@ -22,7 +22,7 @@ LAYERS = (
     ("registry", "expressions", "decision"),
     ("spec",),
     ("problems",),
-    ("regressions",),
+    ("regressions", "answer_checks"),
     ("study_tables", "validation"),
     ("arms",),
     ("loading",),

@@ -355,7 +355,7 @@ def resolve_model(spec: ModelSpec, models_folder: Path | None) -> ModelSpec:
 
 def service_name(model: ModelSpec) -> str:
     """Return the name of the service of a resolved model: one per file (path, size, time of change) and settings."""
-    parts: list[Any] = [VERSION, model.model_dump(mode="json", exclude={"temperature", "top_p"})]
+    parts: list[Any] = [VERSION, model.model_dump(mode="json", exclude={"temperature", "top_p", "budget"})]
     if model.url is None:
         path = pocket_path() if model.file == POCKET else Path(model.file)
         with contextlib.suppress(OSError):

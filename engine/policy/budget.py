@@ -75,7 +75,7 @@ class Shortener:
             chosen = pieces[:k] if first else pieces[len(pieces) - k :]
             return self.asker.model.count_tokens(separator.join(chosen)) <= limit
 
-        key = content_key(["shortened", part, str(limit), self.model.file, separator, *pieces])
+        key = content_key(["shortened", part, str(limit), self.asker.model_file, separator, *pieces])
         kept = int(self.asker.recall(self.step, "shortened", key, lambda: fitting(len(pieces), fits), together=True))
         if kept < len(pieces):
             counted = self.cut.setdefault(part, [0, 0])

@@ -125,7 +125,7 @@ def calibrate(room: Room, call: Call, asked: Sequence[Situation], group: IntArra
     if calibration is None or not calibration.shares:
         return list(asked)
     settings = calibration.model_dump_json() + f" {spec.option_order} {spec.temperature!r} {spec.reason}"
-    key = content_key(["calibration", ask.name, room.study.model.file, settings])
+    key = content_key(["calibration", ask.name, room.asker.model_file, settings])
     fit: Mapping[str, Any] | None = room.asker.fits.get(key)
     if fit is None:
         fit = room.asker.recall(room.step, "calibration", key, lambda: _fit_call(room, call, asked, group, spec))
@@ -186,7 +186,7 @@ def _segments(room: Room, call: Call, calibration: CalibrationSpec) -> tuple[lis
     """Return the labels that have shares, and the rows of the call's agents with each."""
     if calibration.by is None:
         return ["all"], [np.arange(call.agents.size)]
-    column = room.persona.columns.get(calibration.by)
+    column = room.persona.columns.get(calibration.by) or room.state_columns.get(calibration.by)
     if column is None:
         raise DecisionError(
             f"'{calibration.by}' is not a column of this population @ decisions.{call.ask.name}.calibration.by"

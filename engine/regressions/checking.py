@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from engine.decision import Decision, Integers
+from engine.decision import Choice, Decision, Integers
 from engine.problems import Findings, Path, shown, unknown
 from engine.regressions.covariance import check_covariance
 from engine.regressions.tables import Pasted, read_pasted
@@ -41,6 +41,8 @@ def check_regressions(
             low, high = ask.answer.low, ask.answer.high
             asked = f"'{name}' asks for a whole number from {low} to {high}"
             findings.add(f"{asked}; a regression decides between named options", *path)
+        elif not isinstance(ask.answer, Choice):
+            findings.add(f"'{name}' asks for more than one of its options; a regression chooses one", *path)
         elif spec.regression.kind is None:
             if not any(problem.key == f"decisions.{name}.regression.kind" for problem in findings.problems):
                 findings.add("'kind' is missing; it is one of logit, multinomial, ordinal", *path, "kind")
