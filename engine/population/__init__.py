@@ -15,6 +15,7 @@ from engine.population.columns import Column
 from engine.population.files import find_own_file
 from engine.population.fit import DrawReport, FitReport, describe_draw, describe_fit
 from engine.population.instruments import Instrument, import_texts, list_instruments, load_instrument, score_answers
+from engine.population.languages import list_languages
 from engine.population.origins import Origin, describe_people
 from engine.population.packs import PersonaPack, list_packs, load_pack
 from engine.population.population import Population
@@ -50,6 +51,7 @@ __all__ = [
     "find_survey_file",
     "import_texts",
     "list_instruments",
+    "list_languages",
     "list_packs",
     "list_recipes",
     "load_instrument",

@@ -26,6 +26,7 @@ from engine.population.households import (
     household_columns,
     settle_households,
 )
+from engine.population.languages import check_language
 from engine.population.origins import Origin
 from engine.population.packs import PersonaPack, load_pack
 from engine.population.population import Population
@@ -208,6 +209,7 @@ def _make_plan(spec: PopulationSpec, folder: Path | None, base: Path | None, see
             for name in plan.pack.parts:
                 plan.drawn.pop(name, None)
             plan.names = list(dict.fromkeys([*plan.pack.parts, *plan.names]))
+    check_language(spec.lang, problems)
     _plan_survey(plan, spec, folder, base, seed, problems)
     unreadable = bool(problems)
     _plan_tables(plan, spec.columns, problems, "population.columns")
@@ -368,6 +370,7 @@ def build_population(
     if plan.pack:
         population.add(PERSONA, _persona_column(plan.pack), rows)
         population.relations = plan.pack.relations
+    population.lang = spec.lang
     population.origins = dict(plan.survey.origins) if plan.survey else {}
     return population
 

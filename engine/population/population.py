@@ -26,6 +26,7 @@ class Population:
         n: Number of agents; agent ids are 0 to n - 1.
         columns: Type, unit, range and labels of each column, by name.
         origins: The survey's variable behind a column, by column.
+        lang: Language of the sentences that describe a person.
         relations: Who knows whom by the persona pack, or None.
         values: One array of shape (n,) per column: float64, int64, bool, int16 codes into the column's labels for
             a category, or an object array of str for text.
@@ -38,6 +39,7 @@ class Population:
         self.columns: dict[str, Column] = {}
         self.values: dict[str, NDArray[Any]] = {}
         self.origins: Mapping[str, Origin] = {}
+        self.lang = "en"
         self.relations: Relations | None = None
 
     def __len__(self) -> int:
