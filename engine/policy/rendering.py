@@ -139,7 +139,7 @@ def _render(room: Room, ask: Decision | Writing, shown: Sequence[_Shown], row: i
         elif one.kind == "text":
             texts[one.name] = text
         elif one.kind == "persona":
-            persona.append(field_phrase(one.name, room.persona.columns[one.name], text))
+            persona.append(field_phrase(one.name, room.persona.columns[one.name], text, room.persona.lang))
         else:
             seen[one.name] = text
     names = list(seen)[: len(shortener.sentences("observation", [f"{key}: {text}." for key, text in seen.items()]))]
