@@ -101,6 +101,17 @@ def _inject(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="TOML file with [[interventions]]; they act at the next step")
 
 
+def _answer(parser: argparse.ArgumentParser) -> None:
+    _one_run(parser)
+    parser.add_argument(
+        "answer",
+        nargs="?",
+        metavar="ANSWER",
+        help="an option or its number, a number, several options separated by semicolons, or a text; "
+        "without it the question is shown",
+    )
+
+
 def _fork(parser: argparse.ArgumentParser) -> None:
     _one_run(parser)
     parser.add_argument("--at", type=int, required=True, metavar="STEP", help="last step that both runs share")
@@ -162,6 +173,7 @@ VERBS = (
     Verb("cancel", "End a run for good; what it recorded stays.", "commands.running:cancel", _one_run),
     Verb("replay", "Compute a run again and compare the digests.", "commands.running:replay", _one_run),
     Verb("inject", "Give a running run new interventions.", "commands.running:inject", _inject),
+    Verb("answer", "Play an agent: answer what a waiting run asks.", "commands.seats:answer", _answer),
     Verb("fork", "Start a run that branches off another at a step.", "commands.running:fork", _fork),
     Verb("export", "Write a run as DuckDB, Parquet or CSV, or its agents as SPSS or Stata file.", "commands.results:export", _export),
     Verb("report", "Write a self-contained report of one or more runs.", "commands.results:report", _report),

@@ -214,6 +214,9 @@ def _wait_and_print(folders: Sequence[Path], *, as_json: bool) -> int:
             say_json(read_result(Path(info.folder)).to_json())
         else:
             _print_result(info)
+    for info in infos:
+        if info.status == "waiting" and not as_json:
+            complain(f"{info.message}\nanswer with: microcosm answer {info.run_id} ANSWER")
     failed = [info for info in infos if info.status not in {"done", "paused", "waiting"}]
     for info in failed:
         complain(f"microcosm: run {info.run_id} {info.status} at step {info.step}: {info.message or 'no reason given'}")

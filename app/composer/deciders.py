@@ -23,8 +23,12 @@ POLICIES = {
     "rule": "The scenario's rule",
     "language": "The language model",
     "mixture": "A share by language model, the rest by rule",
+    "human": "A person plays some of them, the rest decide by rule",
     "scripted": "Scripted random answers (for tests)",
 }
+
+
+TIMEOUTS = {"pause": "the run pauses", "rule": "the rule decides, and an event says so"}
 
 
 def show_deciders(draft: Draft, problems: Problems, study: Study | None) -> None:
@@ -77,6 +81,8 @@ def _decision(draft: Draft, decision: Decision, problems: Problems, study: Study
                 whole=False,
                 help=f"0 to 1; which agents is drawn once, by the seed. `{key}.share`",
             )
+        if policy == "human":
+            _seats(draft, key)
         if policy in ("language", "mixture"):
             columns = list(persona_sample(draft).columns) if persona_sample(draft) else []
             fields = draft.get(f"{key}.persona_fields")
@@ -92,6 +98,47 @@ def _decision(draft: Draft, decision: Decision, problems: Problems, study: Study
             show_regression(draft, decision, problems, study)
         own = tuple(problem for problem in problems if not problem.key.startswith(f"{key}.regression"))
         show_problems(own, key)
+
+
+def _seats(draft: Draft, key: str) -> None:
+    """Draw who is played by a person, and how long a question waits."""
+    held = draft.get(f"{key}.seats")
+    words = ", ".join(map(str, held)) if isinstance(held, list) else str(held or "")
+    field = session.field_key(f"{key}.seats")
+    st.text_input(
+        "Seats: numbers of the agents that people play",
+        words,
+        key=field,
+        placeholder="0",
+        on_change=session.store_field,
+        args=(f"{key}.seats", read_seats),
+        help=f"Counted from 0; several are separated by commas. The run waits for each answer. `{key}.seats`",
+    )
+    number_field(
+        draft,
+        f"{key}.timeout_s",
+        "Seconds until nobody is waited for any longer",
+        draft.get(f"{key}.timeout_s"),
+        whole=False,
+        optional=True,
+        help=f"Empty: no end. `{key}.timeout_s`",
+    )
+    if draft.get(f"{key}.timeout_s") is not None:
+        choice_field(
+            draft,
+            f"{key}.on_timeout",
+            "Then",
+            list(TIMEOUTS),
+            draft.get(f"{key}.on_timeout", "pause"),
+            words=lambda name: TIMEOUTS.get(name, name),
+            help=f"`{key}.on_timeout`",
+        )
+
+
+def read_seats(given: str) -> list[int | str] | None:
+    """Return the numbers of a text like "0, 3"; what is no number stays as it is, for the message beside the field."""
+    parts = [part.strip() for part in given.replace(";", ",").split(",") if part.strip()]
+    return [int(part) if part.isdecimal() else part for part in parts] or None
 
 
 def _model(draft: Draft, problems: Problems) -> None:

@@ -10,12 +10,14 @@ from app import session
 from app.actions import ask, attempt, ordered_measures, show_attempt, study_of, wide_measures
 from app.components.network_view import network_view
 from app.composer.plan import duration
+from app.everyone import counts_everyone, show_everyone
 from app.figures import ticking_lines
 from app.forms import safe, title_of
 from app.frames import grid_columns, load_meta
 from app.inspector import agent_names, show_agent
 from app.notices import show_language_notice
 from app.reading import all_runs
+from app.seat import question_key, seats_of, show_seat
 from app.timeline import event_marks, keep_step, marks_of, show_bookmarks, show_monitors, show_rule
 from app.verbs import show_fork, show_inject
 from engine.contract import ScenarioInfo
@@ -29,6 +31,7 @@ SHOWN_MESSAGES = 40
 PICTURE_HEIGHT = 528
 SIDE_HEIGHT = 580
 MONITOR_HEIGHT = 90
+SEAT = "Your seat"
 CHART_POINTS = 400
 RATES = (1, 2, 5, 10, 20, 50)
 
@@ -79,6 +82,12 @@ def run_bar(run_id: str, was_active: bool) -> None:
     if info.status == "failed":
         st.error(safe(info.message or "The run failed."))
     interventions = len(event_marks(info)) if was_active else session.recall("marks_drawn", 0)
+    asked, now = session.recall("question_drawn"), question_key(info)
+    if asked is not None and asked != now:
+        session.remember("question_drawn", now)
+        if now:
+            session.remember("side_wanted", SEAT)
+        st.rerun(scope="app")
     if was_active != (info.status in ACTIVE) or interventions > session.recall("marks_drawn", 0):
         st.rerun(scope="app")
 
@@ -116,9 +125,9 @@ def _progress(info: RunInfo) -> None:
 
 
 def _buttons(info: RunInfo) -> None:
-    if info.status == "running":
+    if info.status in ("running", "waiting"):
         st.button("Pause", key="pause", icon=":material/pause:", on_click=attempt, args=(pause_run, info.folder))
-    elif info.status in ("paused", "interrupted", "cancelled", "failed", "waiting"):
+    elif info.status in ("paused", "interrupted", "cancelled", "failed"):
         st.button(
             "Resume", key="resume", icon=":material/play_arrow:", on_click=attempt, args=(resume_run, info.folder)
         )
@@ -198,16 +207,20 @@ def _side(info: RunInfo, scenario: ScenarioInfo, active: bool) -> None:
     if wanted:
         session.set_value("side", wanted)
         session.remember("side_wanted", None)
+    seated = [SEAT] if seats_of(info) else []
+    session.remember("question_drawn", question_key(info) if seated else None)
+    everyone = ["Everyone"] if counts_everyone(info) else []
+    options = [*seated, "Measures", *everyone, "Messages", "Events", "Agent", "Rule"]
+    held = session.value_of("side")
+    if held not in options:
+        agent = ["Agent"] if session.address("agent") else []
+        session.set_value("side", [*(seated if active else []), *agent, "Measures"][0])
     chosen = st.segmented_control(
-        "Shown beside the picture",
-        ["Measures", "Messages", "Events", "Agent", "Rule"],
-        default=None if session.value_of("side") else ("Agent" if session.address("agent") else "Measures"),
-        key="side",
-        label_visibility="collapsed",
-        required=True,
+        "Shown beside the picture", options, key="side", label_visibility="collapsed", required=True
     )
-    draw = {"Messages": _messages, "Events": _events, "Agent": _agent, "Rule": _rule}.get(str(chosen), _measures)
-    ticking = active and draw not in (_agent, _rule)
+    known = {"Everyone": _everyone, "Messages": _messages, "Events": _events, "Agent": _agent, "Rule": _rule}
+    draw = (known | {SEAT: _seat}).get(str(chosen), _measures)
+    ticking = active and draw not in (_agent, _rule, _seat)
     st.fragment(draw, run_every=TICK_S if ticking else None)(info.run_id, scenario.name)
 
 
@@ -285,6 +298,20 @@ def _events(run_id: str, scenario_name: str) -> None:
             st.caption("No events yet. Interventions and what the scenario reports appear here.")
             return
         st.dataframe(frame, hide_index=True, height=min(38 + 35 * len(frame), 380), alt="Events of this run")
+
+
+def _everyone(run_id: str, scenario_name: str) -> None:
+    info = _now(run_id)
+    if info is not None:
+        with st.container(height=SIDE_HEIGHT, border=False):
+            show_everyone(info, scenario_info(scenario_name).unit)
+
+
+def _seat(run_id: str, scenario_name: str) -> None:
+    info = _now(run_id)
+    if info is not None:
+        with st.container(height=SIDE_HEIGHT, border=False):
+            show_seat(info, scenario_info(scenario_name))
 
 
 def _rule(run_id: str, scenario_name: str) -> None:

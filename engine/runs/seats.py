@@ -50,7 +50,7 @@ class SeatedJournal(RunJournal):
         self.catalog.write_status(
             status="waiting",
             phase="",
-            message=f"{question.who} (agent {question.agent}) is asked: {question.question}",
+            message=f"waiting for {question.who} (agent {question.agent}): {question.decision.replace('_', ' ')}",
             question={**question.to_plain(), "asked_at": asked_at},
         )
         try:

@@ -314,3 +314,27 @@ def test_a_study_with_arms_runs_all_of_them_once(microcosm, tmp_path):
 def test_workers_must_be_a_sensible_number(microcosm):
     status, _, err = microcosm("run", "sir", "--workers", 0)
     assert status == 1 and "--workers 0 is not in [1, 64]" in err
+
+
+def test_one_plays_an_agent_from_the_command_line(microcosm):
+    seat = ("--set", "decisions.harvest={policy='human',seats=[1]}", "--steps", "2")
+    status, text, err = microcosm("run", "fishery", *seat, as_json=False)
+    run = text.split()[0]
+    assert status == 0
+    assert "waiting for" in err
+    assert f"microcosm answer {run} ANSWER" in err
+    status, text, _ = microcosm("answer", run, as_json=False)
+    assert status == 0
+    assert "How many tonnes of fish" in text
+    assert "Fish in the lake now" in text
+    assert "a number from 0 to 100 tonnes" in text
+    status, _, err = microcosm("answer", run, "plenty", as_json=False)
+    assert status == 1
+    assert "'plenty' is not an answer to 'harvest'" in err
+    status, rows, _ = microcosm("answer", run, "17")
+    assert (status, rows[0]["question"]["step"]) == (0, 2)
+    status, rows, _ = microcosm("answer", run, "3")
+    assert (status, rows[0]["question"]) == (0, None)
+    status, _, err = microcosm("answer", run, "3", as_json=False)
+    assert status == 1
+    assert "asks nothing" in err
