@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ from engine.population import Population
 from engine.population.columns import Column
 from engine.registry import nearest
 from engine.spec import DecisionSpec, Study
+from engine.threads import run_ranges
 from engine.world_state import canonical_bytes, initial_values, pack_world, unpack_world
 
 FLOAT64_LIMIT = 1_000_000
@@ -144,6 +145,14 @@ class World:
     def key(self, stream: str) -> np.uint64:
         """Return the stream's key for kernels that call `keyed_uniform`."""
         return stream_key(self.dynamics_seed, stream)
+
+    def run_ranges(self, kernel: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Call `kernel(begin, end, *arguments)` on ranges that cover all agents, on several threads.
+
+        The kernel is compiled with `nogil` and changes only the entries of agents begin to end - 1. Returned is what
+        each call returned, in the order of the ranges.
+        """
+        return run_ranges(kernel, self.n_agents, *arguments)
 
     def name(self, agent: int) -> str:
         """Return how others call an agent: its display name, or a neutral code."""

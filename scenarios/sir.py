@@ -36,6 +36,7 @@ BETA = 0.3  # ours; with GAMMA it gives R0 = 3
 GAMMA = 0.1  # ours; mean infectious period of 10 days
 P_TRANSMIT = 0.05  # ours
 
+BATCH = 2048  # ties that are drawn together: what fits into the innermost cache; ours
 SURE = 40.0  # a hazard that no draw escapes: the largest gap of 53 random bits is 53 ln 2 = 36.7
 
 
@@ -55,61 +56,86 @@ class Params(ScenarioParams):
 
 
 @njit(cache=True, nogil=True)
-def _date(state, infected_at, step):
-    """Let cases that the start or an intervention made count as infected at `step`, in place."""
-    for i in range(state.size):
-        if infected_at[i] < 0 and (state[i] == EXPOSED or state[i] == INFECTED):
-            infected_at[i] = step
+def _date(begin, end, state, infected_at, step):
+    """Let cases that the start or an intervention made count as infected at `step`, in place.
 
-
-@njit(cache=True, inline="always")
-def _tie_uniform(key, age, source, target, infected_at):
-    """Return the uniform of one tie at one age of its source, whichever of the two is the source.
-
-    An age is never met twice on the way to a target for the first time; a target that was infected before draws
-    in lanes of its own direction, so that all draws of a tie stay independent.
+    Returns:
+        Whether anyone is susceptible who was infected before.
     """
-    if source < target:
-        return keyed_uniform(key, age, source, target, 0 if infected_at < 0 else 1)
-    return keyed_uniform(key, age, target, source, 0 if infected_at < 0 else 2)
+    again = False
+    for i in range(begin, end):
+        if infected_at[i] < 0:
+            if state[i] == EXPOSED or state[i] == INFECTED:
+                infected_at[i] = step
+        elif state[i] == SUSCEPTIBLE:
+            again = True
+    return again
 
 
 @njit(cache=True, nogil=True)
-def _transmit_from_infected(state, out, infected_at, indptr, indices, p, entry, step, key):
-    """Write new cases into `out`, walking the rows of the infected (undirected ties).
+def _draw_ties(m, low, high, age, lane, target, drawn, out, infected_at, again, p, entry, key):
+    """Draw the m ties that were gathered and write new cases into `out`.
+
+    A tie has one uniform at one age of its source, whichever of the two is the source. An age is never met twice on
+    the way to a target for the first time; a target that was infected before draws in lanes of its own direction, so
+    that all draws of a tie stay independent. The loops are apart, so that the draws run many at a time.
+    """
+    if again:
+        for k in range(m):
+            i = target[k]
+            lane[k] = 0 if infected_at[i] < 0 else (1 if i == high[k] else 2)
+    for k in range(m):
+        drawn[k] = keyed_uniform(key, age[k], low[k], high[k], lane[k])
+    for k in range(m):
+        if drawn[k] < p:
+            out[target[k]] = entry
+
+
+@njit(cache=True, nogil=True)
+def _transmit(begin, end, indptr, indices, state, out, infected_at, from_infected, again, p, entry, step, key):
+    """Write new cases over a layer's ties into `out`; whoever walks a tie, its draw is the same.
+
+    Several threads may share `out`: all write the same value, and a case that another thread finds first only spares
+    draws.
 
     Args:
+        begin: First agent whose row is walked.
+        end: One more than the last.
+        indptr: Rows of a layer's stored ties.
+        indices: Their targets.
         state: int8 (n,), state at t.
         out: int8 (n,), state at t + 1.
         infected_at: int32 (n,), step of the first infection.
-        indptr: Rows of a layer's stored ties.
-        indices: Their targets.
+        from_infected: Walk the rows of the infected (undirected ties only), else those of the susceptible.
+        again: Whether anyone may be infected a second time.
         p: Chance of infection per tie.
         entry: State of a new case.
         step: Step of the run.
         key: Key of the layer's stream, uint64.
     """
-    for j in range(state.size):
-        if state[j] == INFECTED:
-            age = step - infected_at[j]
-            for e in range(indptr[j], indptr[j + 1]):
-                i = indices[e]
-                if out[i] == SUSCEPTIBLE and _tie_uniform(key, age, j, i, infected_at[i]) < p:
-                    out[i] = entry
-
-
-@njit(cache=True, nogil=True)
-def _transmit_to_susceptible(state, out, infected_at, indptr, indices, p, entry, step, key):
-    """Do as `_transmit_from_infected`, walking the rows of the susceptible (any ties)."""
-    for i in range(state.size):
-        if out[i] == SUSCEPTIBLE:
-            for e in range(indptr[i], indptr[i + 1]):
-                j = indices[e]
-                if state[j] != INFECTED:
-                    continue
-                if _tie_uniform(key, step - infected_at[j], j, i, infected_at[i]) < p:
-                    out[i] = entry
-                    break
+    low, high, target = np.empty(BATCH, np.uint32), np.empty(BATCH, np.uint32), np.empty(BATCH, np.uint32)
+    age, lane, drawn = np.empty(BATCH, np.int32), np.zeros(BATCH, np.uint8), np.empty(BATCH, np.float64)
+    m = 0
+    for j in range(begin, end):
+        if (state[j] != INFECTED) if from_infected else (out[j] != SUSCEPTIBLE):
+            continue
+        e = indptr[j]
+        while e < indptr[j + 1]:
+            part = min(indptr[j + 1], e + BATCH - m)
+            for f in range(e, part):  # every tie is written down, and the next one over it unless it may transmit
+                i = np.int64(indices[f])
+                low[m], high[m] = min(i, j), max(i, j)
+                if from_infected:
+                    age[m], target[m] = step - infected_at[j], i
+                    m += out[i] == SUSCEPTIBLE
+                elif state[i] == INFECTED:
+                    age[m], target[m] = step - infected_at[i], j
+                    m += 1
+            e = part
+            if m == BATCH:
+                _draw_ties(m, low, high, age, lane, target, drawn, out, infected_at, again, p, entry, key)
+                m = 0
+    _draw_ties(m, low, high, age, lane, target, drawn, out, infected_at, again, p, entry, key)
 
 
 @njit(cache=True, nogil=True)
@@ -145,18 +171,20 @@ def _is_met(key, agent, before, after):
 
 
 @njit(cache=True, nogil=True)
-def _meet_anyone(out, before, after, entry, key):
+def _meet_anyone(begin, end, out, before, after, entry, key):
     """Write into `out` the new cases among the susceptible whom pressure from everywhere reaches."""
-    for i in range(out.size):
+    for i in range(begin, end):
         if out[i] == SUSCEPTIBLE and _is_met(key, i, before, after):
             out[i] = entry
 
 
 @njit(cache=True, nogil=True)
-def _advance(state, out, infected_at, p_onset, gamma, step, onset_key, recovery_key):
+def _advance(begin, end, state, out, infected_at, p_onset, gamma, step, onset_key, recovery_key):
     """Write onsets and recoveries into `out`, and the step of their infection for those newly infected there.
 
     Args:
+        begin: First agent.
+        end: One more than the last.
         state: int8 (n,), state at t.
         out: int8 (n,), state at t + 1; new cases stand in it.
         infected_at: int32 (n,), filled in place.
@@ -166,7 +194,7 @@ def _advance(state, out, infected_at, p_onset, gamma, step, onset_key, recovery_
         onset_key: Key of the stream, uint64.
         recovery_key: Likewise.
     """
-    for i in range(state.size):
+    for i in range(begin, end):
         s = state[i]
         if s == SUSCEPTIBLE:
             if out[i] != SUSCEPTIBLE and infected_at[i] < 0:
@@ -178,7 +206,7 @@ def _advance(state, out, infected_at, p_onset, gamma, step, onset_key, recovery_
             out[i] = INFECTED
 
 
-def transmit(world, state, out, infected_at, entry):
+def transmit(world, state, out, infected_at, again, entry):
     """Write into `out` the cases that arise over the ties of all layers, complete ones included.
 
     Ties are walked from the infected or from the susceptible, whichever are fewer; the draws are the same.
@@ -190,9 +218,9 @@ def transmit(world, state, out, infected_at, entry):
         if graph.complete:
             everywhere += n_infected
         elif p > 0:
-            walk = _transmit_from_infected if from_infected and not graph.directed else _transmit_to_susceptible
+            by_source = from_infected and not graph.directed
             key = world.key(f"infection:{name}")
-            walk(state, out, infected_at, graph.indptr, graph.indices, p, entry, world.step, key)
+            graph.pull(_transmit, state, out, infected_at, by_source, again, p, entry, world.step, key)
     hazard = -np.log1p(-p) if p < 1 else SURE
     press(world, out, everywhere * hazard, entry)
 
@@ -209,7 +237,7 @@ def press(world, out, hazard, entry):
     before = world.env["pressure"]
     world.env["pressure"] = after = before + min(float(hazard), SURE)
     if after > before:
-        _meet_anyone(out, before, after, entry, world.key("infection"))
+        world.run_ranges(_meet_anyone, out, before, after, entry, world.key("infection"))
 
 
 def share_of(code):
@@ -270,15 +298,15 @@ class Sir:
         """Draw infections, onsets and recoveries from the state at t."""
         params, state = world.params, world.population["state"]
         infected_at = world.population["infected_at"].copy()
-        _date(state, infected_at, world.step - 1)
+        again = any(world.run_ranges(_date, state, infected_at, world.step - 1))
         out, entry = state.copy(), np.int8(EXPOSED if params.latent_steps > 0 else INFECTED)
         if params.mixing == "well_mixed":
             press(world, out, params.beta * np.count_nonzero(state == INFECTED) / world.n_agents, entry)
         else:
-            transmit(world, state, out, infected_at, entry)
+            transmit(world, state, out, infected_at, again, entry)
         p_onset = 1 / max(params.latent_steps, 1.0)
         keys = world.key("onset"), world.key("recovery")
-        _advance(state, out, infected_at, p_onset, params.gamma, world.step, *keys)
+        world.run_ranges(_advance, state, out, infected_at, p_onset, params.gamma, world.step, *keys)
         world.population["state"], world.population["infected_at"] = out, infected_at
         if not np.any((out == EXPOSED) | (out == INFECTED)):
             world.settle("nobody is infected any more")

@@ -146,7 +146,7 @@ LATER_COLUMNS: Mapping[str, frozenset[str]] = {"situation_parts": frozenset({"de
 """Columns that segments of older versions lack; there they are null."""
 
 STEP_COLUMN: Mapping[str, str] = {"arrivals": "entered"}
-"""The column that says when a row came to be, where it is not `step`; `network_start` and `file_ids` have none: they are of step 0."""
+"""The column that says when a row came to be, where it is not `step`; `network_start`, `file_ids` have none: step 0."""
 
 _DUCKDB_TYPES: Mapping[str, str] = {
     "float64": "DOUBLE",
