@@ -15,6 +15,7 @@ from app.figures import PLOT_OPTIONS, bars
 from app.forms import safe, title_of
 from app.notices import show_language_notice
 from engine.contract import ScenarioInfo
+from engine.decision import Answer, Items, MultiSelect, Ranking
 from engine.draws import draw_uniform
 from engine.errors import MicrocosmError
 from engine.population import Column, field_phrase, persona_columns
@@ -147,14 +148,25 @@ def _decisions(info: RunInfo, scenario: ScenarioInfo, agent: int, step: int) -> 
     _decision(info, scenario, rows[place])
 
 
-def action_text(scenario: ScenarioInfo, row: dict[str, Any]) -> str:
-    """Return the words of a recorded action."""
+def action_text(scenario: ScenarioInfo, row: dict[str, Any], info: RunInfo | None = None) -> str:
+    """Return the words of a recorded action; an offered item's are looked up in the run's texts."""
     answer = scenario.decision(row["decision"]).answer
-    low = getattr(answer, "low", None)
-    if low is not None:
-        return str(row["action"])
-    texts = answer.texts
-    return texts[row["action"]] if 0 <= row["action"] < len(texts) else str(row["action"])
+    if isinstance(answer, Items) and info is not None:
+        found = ask(info, "select text from texts where text_id = ? limit 1", row["action"])
+        if not found.is_empty():
+            return str(found["text"][0])
+    return answer.describe(int(row["action"]))
+
+
+def _chosen_options(answer: Answer, action: int, words: str, options: list[str]) -> list[int]:
+    """Return the places of what was chosen among a situation's options: several of a set, the first of a ranking."""
+    if isinstance(answer, MultiSelect):
+        taken = {text for text, took in zip(answer.texts, answer.chosen(np.array([action]))[0], strict=True) if took}
+    elif isinstance(answer, Ranking):
+        taken = {answer.texts[int(answer.orders(np.array([action]))[0, 0])]}
+    else:
+        taken = {words}
+    return [place for place, option in enumerate(options) if option in taken]
 
 
 def _decision(info: RunInfo, scenario: ScenarioInfo, row: dict[str, Any]) -> None:
@@ -163,39 +175,66 @@ def _decision(info: RunInfo, scenario: ScenarioInfo, row: dict[str, Any]) -> Non
     drawn = float(
         draw_uniform(seed, f"decide:{row['decision']}", row["step"], row["turn"], np.array([row["agent_id"]]))[0]
     )
-    policy = str(row["policy"])
+    policy, words = str(row["policy"]), action_text(scenario, row, info)
+    answer = scenario.decision(row["decision"]).answer
     who = {"rule": "the scenario's rule", "language": "the language model", "scripted": "scripted random answers"}
     found = ask(info, "select * from situations where situation_id = ? limit 1", row["situation_id"])
     situation = found.row(0, named=True) if not found.is_empty() else None
     source = f", answer from {safe(situation['source'])} {safe(situation['model'])}" if situation else ""
-    st.caption(f"Decided by {who.get(policy, policy)}{source}.")
+    unusable = " The model's answer could not be used." if situation and policy == "rule" else ""
+    st.caption(f"Decided by {who.get(policy, safe(policy))}{source}.{unusable}")
+    several = isinstance(answer, MultiSelect | Ranking)
+    number = f"First of several drawn numbers: {drawn:.4f}" if several else f"Drawn number: {drawn:.4f}"
     if situation is None:
-        st.text(f"Chosen: {action_text(scenario, row)}, with probability {row['p']:.3f}. Drawn number: {drawn:.4f}.")
+        st.text(f"Chosen: {words}, with probability {row['p']:.3f}. {number}.")
         return
     p = np.exp(np.asarray(situation["logp"], np.float64))
     options = list(situation["options"])
-    low = getattr(scenario.decision(row["decision"]).answer, "low", 0)
-    chosen = int(row["action"]) - int(low)
-    shown = _most_probable(p, chosen)
+    chosen = _chosen_options(answer, int(row["action"]), words, options)
+    shown = _most_probable(p, chosen[0] if chosen else -1)
+    one = int(np.flatnonzero(shown == chosen[0])[0]) if len(chosen) == 1 and chosen[0] in shown else None
+    marks = ["✓ " if len(chosen) > 1 and i in chosen else "" for i in shown]
     st.plotly_chart(
         bars(
-            [options[i] for i in shown],
+            [mark + options[i] for mark, i in zip(marks, shown, strict=True)],
             [float(p[i]) for i in shown],
             dark=session.is_dark(),
-            marked=int(np.flatnonzero(shown == chosen)[0]) if chosen in shown else None,
+            marked=one,
         ),
         key=f"options_{row['step']}_{row['turn']}_{row['agent_id']}_{row['decision']}",
         config={**PLOT_OPTIONS, "displayModeBar": False},
         alt="Probability of each option; the drawn one in orange",
     )
+    if isinstance(answer, MultiSelect):
+        st.caption("The probability that each answer is taken, apart from the others.")
+    elif isinstance(answer, Ranking):
+        st.caption("The probability of coming first; later places follow in proportion among those that are left.")
     if len(shown) < len(p):
         st.caption(f"The most probable of {len(p)} options, and the drawn one.")
-    st.text(
-        f"Drawn number {drawn:.4f} of [0, 1) → {action_text(scenario, row)}.  Captured mass {situation['mass']:.3f}."
-    )
+    st.text(f"{number} of [0, 1) → {words}.  Captured mass {situation['mass']:.3f}.")
+    _corrections(situation, options, [int(i) for i in shown])
     show_language_notice(study.model.file)
     with st.expander("The exact prompt", icon=":material/notes:"):
         st.code(situation["prompt"], language=None, wrap_lines=True)
+
+
+def _corrections(situation: dict[str, Any], options: list[str], shown: list[int]) -> None:
+    """Draw what the model said, what order and length were corrected to, and what agents drew from."""
+    raw = np.exp(np.asarray(situation["raw_logp"], np.float64))
+    debiased = situation.get("debiased_logp")
+    if debiased is None:  # recorded by an older version
+        return
+    corrected, drawn = np.exp(np.asarray(debiased, np.float64)), np.exp(np.asarray(situation["logp"], np.float64))
+    table = pl.DataFrame(
+        {
+            "option": [options[i] for i in shown],
+            "as the model said": [float(raw[i]) for i in shown],
+            "order and length corrected": [float(corrected[i]) for i in shown],
+            "drawn from": [float(drawn[i]) for i in shown],
+        }
+    )
+    with st.expander("Before and after correction", icon=":material/tune:"):
+        st.dataframe(table, hide_index=True, width="stretch")
 
 
 def _most_probable(p: NDArray[np.float64], chosen: int) -> NDArray[np.int64]:

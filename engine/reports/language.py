@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.decision import Decision, Integers
+from engine.decision import Choice, Decision, MultiSelect
 from engine.reports.reading import StudyPart
 from engine.reports.study_section import show, shown_fields
 from engine.store import query, read_columns
@@ -182,9 +182,17 @@ def _answers_by_group(folder: Path, decision: Decision, field: str) -> list[dict
 
 def _describe_answers(decision: Decision, found: dict[int, int]) -> str:
     total = sum(found.values())
-    if isinstance(decision.answer, Integers):
-        return f"mean {show(sum(action * n for action, n in found.items()) / total)}"
-    texts = decision.answer.texts
+    answer = decision.answer
+    if answer.is_number:
+        values = answer.values(np.array(list(found), np.int64)).tolist()
+        return f"mean {show(sum(value * n for value, n in zip(values, found.values(), strict=True)) / total)}"
+    if isinstance(answer, MultiSelect):
+        taken = np.array(list(found.values())) @ answer.chosen(np.array(list(found), np.int64))
+        return ", ".join(f"{text} {n / total:.1%}" for text, n in zip(answer.texts, taken.tolist(), strict=True))
+    if not isinstance(answer, Choice):
+        best = sorted(found, key=lambda action: -found[action])[:3]
+        return "; ".join(f"{answer.describe(action)} ({found[action] / total:.1%})" for action in best)
+    texts = answer.texts
     return ", ".join(f"{text} {found.get(code, 0) / total:.1%}" for code, text in enumerate(texts))
 
 

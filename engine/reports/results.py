@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
-from engine.decision import Integers
+from engine.decision import Answer, Items, MultiSelect, Ranking
 from engine.reports.comparisons import merge_equal
 from engine.reports.contents import Figure
 from engine.reports.figures import Line, draw_distributions, draw_lines
@@ -114,6 +115,15 @@ def _draw_measure(name: str, label: str, parts: Sequence[StudyPart]) -> Figure:
     return Figure(label, svg, help_text + caption, f"{label} over steps: {ends}.")
 
 
+def _options_taken(answer: Answer, action: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which options each recorded action stands for, shape (n, n_options); of a ranking the first place."""
+    if isinstance(answer, MultiSelect):
+        return answer.chosen(action)
+    first = answer.orders(action)[:, 0] if isinstance(answer, Ranking) else action
+    taken: NDArray[np.bool_] = first[:, None] == np.arange(len(answer.texts))
+    return taken
+
+
 def _draw_decisions(name: str, part: StudyPart, prefix: str) -> list[Figure]:
     """Draw how often each option was taken (the mean of a number), one figure per decision, from the first run."""
     figures = []
@@ -131,17 +141,23 @@ def _draw_decisions(name: str, part: StudyPart, prefix: str) -> list[Figure]:
         if frame.is_empty():
             continue
         steps, where = np.unique(frame["step"].to_numpy(), return_inverse=True)
-        action, n = frame["action"].to_numpy().astype(np.float64), frame["n"].to_numpy()
+        action, n = frame["action"].to_numpy(), frame["n"].to_numpy()
         total = np.bincount(where, n, minlength=steps.size)
-        if isinstance(decision.answer, Integers) or len(decision.answer.texts) > MAX_OPTIONS:
-            lines = [Line("mean", steps, np.bincount(where, n * action, minlength=steps.size) / total)]
+        many = len(decision.answer.texts) > MAX_OPTIONS
+        if isinstance(decision.answer, Items) or (many and isinstance(decision.answer, MultiSelect | Ranking)):
+            continue  # neither shares of few answers nor a mean
+        if decision.answer.is_number or many:
+            value = decision.answer.values(action)
+            lines = [Line("mean", steps, np.bincount(where, n * value, minlength=steps.size) / total)]
             label, low, high = f"mean answer{f' ({decision.unit})' if decision.unit else ''}", None, None
         else:
             lines = [
-                Line(text, steps, np.bincount(where, n * (action == code), minlength=steps.size) / total)
-                for code, text in enumerate(decision.answer.texts)
+                Line(text, steps, np.bincount(where, n * taken, minlength=steps.size) / total)
+                for text, taken in zip(decision.answer.texts, _options_taken(decision.answer, action).T, strict=True)
             ]
             label, low, high = "share of answers", 0.0, 1.0
+            if isinstance(decision.answer, Ranking):
+                label = "share in first place"
         who = describe_policy(part.study.decisions.get(decision.name))
         figures.append(
             Figure(

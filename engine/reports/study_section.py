@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract import ScenarioInfo
-from engine.decision import Integers
+from engine.decision import Decimals, Integers
 from engine.loading import study_tables
 from engine.regressions import describe_regression
 from engine.spec import DecisionSpec, InterventionSpec, MapSpec, PopulationSpec, Sample, Study, Top, Whom
@@ -190,7 +190,10 @@ def tabulate_decisions(study: Study, info: ScenarioInfo) -> Rows:
     for decision in info.decisions:
         chosen = study.decisions.get(decision.name)
         answer = decision.answer
-        options = f"{answer.low} to {answer.high}" if isinstance(answer, Integers) else " / ".join(answer.texts)
+        options = (
+            f"{answer.low} to {answer.high}" if isinstance(answer, Integers | Decimals) else " / ".join(answer.texts)
+        )
+        options = options or "items that are offered to each agent"
         rows.append(
             {
                 "name": decision.name,
@@ -216,12 +219,35 @@ def shown_fields(chosen: DecisionSpec | None, own: Sequence[str]) -> tuple[str, 
     return tuple(own) if chosen.persona_fields is None else chosen.persona_fields
 
 
+ORDERS = {
+    "both": "options asked forwards and backwards",
+    "forward": "options asked forwards",
+    "rotations": "options asked in every rotation",
+}
+
+
+def _describe_calibration(chosen: DecisionSpec) -> str:
+    """Return how the model's answers are corrected, beginning with "; ", or an empty string."""
+    told, calibration = ["a short reason first"] if chosen.reason else [], chosen.calibration
+    if calibration is not None:
+        if calibration.normalisation == "pmi":
+            told.append(f"log P minus log P under “{calibration.neutral}”")
+        elif calibration.normalisation == "bytes":
+            told.append("log P per byte")
+        if calibration.shares:
+            told.append("fitted to given shares" + (f" by {calibration.by}" if calibration.by else ""))
+        if calibration.least_mass > 0:
+            then = {"count": "are counted", "rule": "go to the rule", "stop": "stop the run"}[calibration.unusable]
+            told.append(f"answers with a captured mass below {show(calibration.least_mass)} {then}")
+    return "".join(f"; {part}" for part in told)
+
+
 def _describe_asking(chosen: DecisionSpec | None, own: Sequence[str], *, orders: bool) -> str:
     if chosen is None or chosen.policy not in ("language", "mixture"):
         return ""
     shown = ", ".join(shown_fields(chosen, own)) or "no persona fields"
-    order = {"both": "options asked forwards and backwards", "forward": "options asked forwards"}[chosen.option_order]
-    how = f"; {order}; temperature {show(chosen.temperature)}" if orders else ""
+    order = ORDERS[chosen.option_order]
+    how = f"; {order}; temperature {show(chosen.temperature)}{_describe_calibration(chosen)}" if orders else ""
     return f" (shown: {shown}{how})"
 
 
