@@ -38,6 +38,7 @@ WORDS = {
     "caveman": "Cliques (caveman)",
     "complete": "Everyone with everyone",
     "homophily": "Birds of a feather (homophily)",
+    "relations": "Who knows whom by the persona pack",
     "spatial": "Neighbours in space (random geometric)",
     "households": "Households",
     "groups": "Workplaces, classes and other places",

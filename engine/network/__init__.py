@@ -19,6 +19,7 @@ from engine.network.homophily import build_homophily
 from engine.network.layout import layout_nodes
 from engine.network.parameters import NetworkParams
 from engine.network.places import build_groups, build_households
+from engine.network.relations import build_relations
 from engine.network.spatial import build_spatial
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "build_homophily",
     "build_households",
     "build_network",
+    "build_relations",
     "build_spatial",
     "expected_ties",
     "export_edges",

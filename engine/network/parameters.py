@@ -111,6 +111,13 @@ class Groups(NetworkParams):
     )
 
 
+class Relations(NetworkParams):
+    """Parameters of `relations`."""
+
+    kinds: tuple[str, ...] = _knob((), "Kinds of relations to take, for example family or friend; none means all.")
+    weighted: bool = _knob(False, "Whether the strength of a relation becomes the weight of the tie.")
+
+
 class Spatial(NetworkParams):
     """Parameters of `spatial`."""
 
