@@ -191,7 +191,8 @@ def write_meta(folder: Path, shown: Shown, n_agents: int) -> None:
         }
         for name, column in shown.columns.items()
     ]
-    note = f"{shown.ids.size:,} of {n_agents:,} agents, drawn at random" if shown.ids.size < n_agents else ""
+    part = f"{shown.ids.size:,} of {n_agents:,} agents: neighbourhoods drawn in proportion to state and number of ties"
+    note = part if shown.ids.size < n_agents else ""
     content = json.dumps({"columns": columns, "note": note, "n_agents": n_agents}, indent=1)
     partial = folder / f".{META_NAME}.partial"
     with storage_errors(folder):
