@@ -6,22 +6,62 @@ Words: a *sequence* is a numbered line of tokens in the context's memory; sequen
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import ModelError
+from engine.errors import ModelError, ModelStopped
 from engine.llm.library import forget_complaints, quieten_log, recent_complaints
 from engine.llm.vocabulary import LoadedModel
 
 MOST_SEQUENCES = 256  # llama.cpp's own limit
 MOST_STATEFUL_SEQUENCES = 33  # each holds a whole state in memory
 UNIT_TOKENS = 512  # tokens that llama.cpp computes at once
+LOOK_S = 0.05  # pause between two questions whether to stop
+PAD_TOKENS = 256  # attention runs over this multiple of the tokens that the memory holds
 # On a processor flash attention rounds coarsely where a pass has few rows: the same prompt alone and among others then
-# differs 40 times more than without it, for a gain of 10 to 15 % in speed. On a GPU it is chosen by llama.cpp.
+# differs 1,000 times more than without it. Where a pass stays within a multiple of PAD_TOKENS, plain attention is as
+# fast within 5 %. On a GPU llama.cpp chooses.
 FLASH_AUTO, FLASH_OFF = -1, 0
+STOPPED = 2  # llama.cpp's answer to a pass that was given up
+
+
+class Watch:
+    """Asks now and then whether to stop; llama.cpp would ask thousands of times a second.
+
+    Args:
+        should_stop: Returns True to stop; None never stops.
+    """
+
+    def __init__(self, should_stop: Callable[[], bool] | None = None) -> None:
+        self._should_stop = should_stop
+        self._next = 0.0
+        self._answer = False
+
+    def __call__(self) -> bool:
+        """Return whether to stop, asked again after `LOOK_S`."""
+        now = time.monotonic()
+        if self._should_stop is not None and now >= self._next:
+            self._answer = bool(self._should_stop())
+            self._next = now + LOOK_S
+        return self._answer
+
+    def check(self, name: str) -> None:
+        """Raise where the caller wants to stop.
+
+        Raises:
+            ModelStopped: naming the model.
+        """
+        if self():
+            raise ModelStopped(stopped(name))
+
+
+def stopped(name: str) -> str:
+    """Return the sentence for a call that was given up."""
+    return f"asking the model {name} was stopped; ask again to go on"
 
 
 class TokenBatch:
@@ -96,12 +136,10 @@ class Context:
         model: The loaded model.
         n_cells: Tokens that the memory holds over all sequences.
         n_threads: Processor threads.
-        should_stop: Asked during a pass; True ends it.
+        watch: Asked during a pass; True ends it.
     """
 
-    def __init__(
-        self, model: LoadedModel, n_cells: int, n_threads: int, should_stop: Callable[[], bool] | None = None
-    ) -> None:
+    def __init__(self, model: LoadedModel, n_cells: int, n_threads: int, watch: Watch | None = None) -> None:
         self.model, self.library = model, model.library
         self.n_sequences = MOST_STATEFUL_SEQUENCES if model.stateful else MOST_SEQUENCES
         settings = self.library.llama_context_default_params()
@@ -110,13 +148,13 @@ class Context:
         settings.n_ubatch = UNIT_TOKENS
         settings.n_seq_max = self.n_sequences
         settings.n_threads = settings.n_threads_batch = n_threads
-        settings.flash_attn_type = FLASH_AUTO if model.on_gpu else FLASH_OFF
         settings.kv_unified = True
         settings.swa_full = True
         settings.no_perf = True
-        self._stop_callback = _abort_callback(self.library, should_stop)
+        self._stop_callback = None if watch is None else self.library.ggml_abort_callback(lambda _: watch())
         if self._stop_callback is not None:
             settings.abort_callback = self._stop_callback
+        settings.flash_attn_type = FLASH_AUTO if model.on_gpu else FLASH_OFF
         forget_complaints()
         quieten_log(self.library)
         self.pointer = self.library.llama_init_from_model(model.pointer, settings)
@@ -136,28 +174,48 @@ class Context:
         The array is a view, valid until the next call; its rows are in batch order.
 
         Raises:
-            ModelError: the memory is full, the pass was stopped, or llama.cpp failed.
+            ModelStopped: the pass was stopped.
+            ModelError: the memory is full, or llama.cpp failed.
         """
+        n_wanted = self.compute()
+        if n_wanted == 0:
+            return np.empty((0, self.model.n_vocab), np.float32)
+        logits = self.library.llama_get_logits(self.pointer)
+        return np.ctypeslib.as_array(logits, shape=(n_wanted, self.model.n_vocab))
+
+    def embed(self) -> NDArray[np.float32]:
+        """Compute the rows of the batch and return the hidden states of the wanted ones, shape (n_wanted, width).
+
+        Valid until the next call; errors as in `decode`.
+        """
+        self.library.llama_set_embeddings(self.pointer, True)
+        try:
+            n_wanted = self.compute()
+        finally:
+            self.library.llama_set_embeddings(self.pointer, False)
+        states = self.library.llama_get_embeddings(self.pointer)
+        return np.ctypeslib.as_array(states, shape=(n_wanted, self.model.width))
+
+    def compute(self) -> int:
+        """Compute the rows of the batch and return how many are wanted; errors as in `decode`."""
         n_rows = self.batch.size
         if not 0 < n_rows <= self.batch.room:
             raise ModelError(f"a batch of {n_rows} tokens was to be computed; allowed are 1 to {self.batch.room}")
         self.batch.c_batch.n_tokens = n_rows
         forget_complaints()
         answer = self.library.llama_decode(self.pointer, self.batch.c_batch)
+        if answer == STOPPED:
+            raise ModelStopped(stopped(self.model.name))
         if answer != 0:
             raise ModelError(_decode_problem(answer, self.model.name))
         self.n_decoded += n_rows
-        n_wanted = int(np.count_nonzero(self.batch.wanted[:n_rows]))
-        if n_wanted == 0:
-            self.library.llama_synchronize(self.pointer)
-            return np.empty((0, self.model.n_vocab), np.float32)
-        logits = self.library.llama_get_logits(self.pointer)
-        return np.ctypeslib.as_array(logits, shape=(n_wanted, self.model.n_vocab))
+        self.library.llama_synchronize(self.pointer)
+        return int(np.count_nonzero(self.batch.wanted[:n_rows]))
 
-    def share(self, first: int, last: int) -> None:
-        """Give sequences first..last, last excluded, what sequence 0 holds."""
+    def share(self, first: int, last: int, start: int = -1) -> None:
+        """Give sequences first..last, last excluded, what sequence 0 holds from a position on (-1: all of it)."""
         for sequence in range(first, last):
-            self.library.llama_memory_seq_cp(self.memory, 0, sequence, -1, -1)
+            self.library.llama_memory_seq_cp(self.memory, 0, sequence, start, -1)
 
     def copy(self, source: int, target: int) -> None:
         """Replace what one sequence holds by what another holds."""
@@ -212,15 +270,7 @@ def log_totals(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return totals
 
 
-def _abort_callback(library: Any, should_stop: Callable[[], bool] | None) -> Any:
-    if should_stop is None:
-        return None
-    return library.ggml_abort_callback(lambda _: bool(should_stop()))
-
-
 def _decode_problem(answer: int, name: str) -> str:
     if answer == 1:
         return f"the context of {name} has no room left for this batch; set a larger model.n_ctx"
-    if answer == 2:
-        return f"asking the model {name} was stopped"
     return f"llama.cpp failed in the model {name} (code {answer}){recent_complaints()}; load it again or choose another"

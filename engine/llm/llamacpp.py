@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import ModelError
-from engine.llm.context import MOST_SEQUENCES, Context
+from engine.llm.context import MOST_SEQUENCES, UNIT_TOKENS, Context, Watch
 from engine.llm.library import load_library
 from engine.llm.prefix import PrefixKeeper, plan_prefix
 from engine.llm.prompts import Batch, PromptBuilder, check_room
@@ -56,7 +56,7 @@ class LlamaCppModel:
         self.identity = identity
         self.n_calls = 0
         self.n_situations = 0
-        self._should_stop = should_stop
+        self._watch = Watch(should_stop)
         self._n_threads = n_threads or spare_threads()
         self._model: LoadedModel | None = LoadedModel(load_library(), path, spec.gpu_layers)
         self._limit = min(self._model.n_ctx_train, spec.n_ctx or self._model.n_ctx_train)
@@ -102,14 +102,14 @@ class LlamaCppModel:
         """Return log P of the options under one listing, shape (n_situations, n_options)."""
         batch = self._builder.build_batch(prefix, suffixes, lead)
         check_room(batch, max(trie.n_steps for trie in tries), self._limit, self.identity.name)
-        own = batch.longest - batch.start + max(trie.n_nodes * trie.n_sequences for trie in tries)
         if self._open_model().stateful:
+            own = batch.longest - batch.start + max(trie.n_nodes * trie.n_sequences for trie in tries)
             context = self._hold(batch, batch.start + max(GROUP_TOKENS, own) * 2)
             found = score_prompts_in_stages(context, batch.prompts, batch.start, tries, self._check_stop)
         else:
-            own = batch.longest - batch.start + max(trie.n_nodes for trie in tries)
-            context = self._hold(batch, batch.start + max(GROUP_TOKENS, own))
-            found = score_prompts(context, self._share, batch.prompts, batch.start, tries, self._check_stop)
+            most = batch.longest + max(trie.n_nodes for trie in tries) + UNIT_TOKENS
+            context = self._hold(batch, most)
+            found = score_prompts(context, self._keeper, batch.prompts, batch.start, tries, self._check_stop)
         return found[batch.place]
 
     def write(
@@ -202,15 +202,14 @@ class LlamaCppModel:
             self._context.close()
             self._context = None
         self._keeper.forget()
-        self._context = Context(model, size, self._n_threads, self._should_stop)
+        self._context = Context(model, size, self._n_threads, self._watch)
 
     def _share(self, n_sequences: int) -> None:
         assert self._context is not None
-        self._keeper.share(self._context, n_sequences)
+        self._keeper.share(self._context, n_sequences, filled=bool(self._keeper.held.tokens))
 
     def _check_stop(self) -> None:
-        if self._should_stop is not None and self._should_stop():
-            raise ModelError(f"asking the model {self.identity.name} was stopped")
+        self._watch.check(self.identity.name)
 
 
 def spare_threads() -> int:

@@ -78,9 +78,21 @@ class PrefixKeeper:
                 self._save(prefix.until(end), context.save_prefix())
         self.held = prefix
 
-    def share(self, context: Context, n_sequences: int) -> None:
-        """Let sequences 1..n_sequences see the held prefix too."""
-        if self.held.tokens:
+    def extend(self, context: Context, tokens: Tokens, start: int) -> None:
+        """Let all sequences that share the prefix go on with some tokens, until `Context.cut` takes them back.
+
+        Args:
+            context: The context; its sequence 0 holds `start` tokens.
+            tokens: What a part of the prompts have in common after those.
+            start: Position of the first one.
+        """
+        context.batch.clear()
+        context.batch.append(tokens, start, 0, self.n_shared, wanted=False)
+        context.decode()
+
+    def share(self, context: Context, n_sequences: int, *, filled: bool = True) -> None:
+        """Let sequences 1..n_sequences see what sequence 0 holds; nothing, where it is not `filled`."""
+        if filled:
             context.share(self.n_shared, n_sequences + 1)
         self.n_shared = max(self.n_shared, n_sequences + 1)
 

@@ -22,6 +22,7 @@ class LoadedModel:
     Attributes:
         pointer: Address of the model in llama.cpp, for its calls.
         n_vocab: Number of tokens.
+        width: Numbers in a hidden state.
         on_gpu: Whether layers run on a GPU.
         stateful: Whether the architecture is recurrent or hybrid: its memory cannot be cut back.
         control: Ids of control tokens, of tokens that end an answer, and of user-defined markers such as `<|user|>`.
@@ -42,6 +43,7 @@ class LoadedModel:
         self.on_gpu = gpu_layers != 0 and bool(library.llama_supports_gpu_offload())
         self.vocab = library.llama_model_get_vocab(self.pointer)
         self.n_vocab = int(library.llama_vocab_n_tokens(self.vocab))
+        self.width = int(library.llama_model_n_embd(self.pointer))
         self.n_ctx_train = int(library.llama_model_n_ctx_train(self.pointer))
         self.stateful = bool(
             library.llama_model_is_recurrent(self.pointer) or library.llama_model_is_hybrid(self.pointer)

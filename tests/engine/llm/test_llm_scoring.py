@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 
 import gguf
 import numpy as np
 import pytest
 from llm_oracle import FreshPasses
 
-from engine.errors import ContextOverflow, ModelError
-from engine.llm.context import Context, TokenBatch
+from engine.errors import ContextOverflow, ModelError, ModelStopped
+from engine.llm.context import LOOK_S, Context, TokenBatch
 from engine.llm.library import load_library
+from engine.llm.prompts import shared_length
 from engine.llm.random_model import build_random_model
 from engine.llm.vocabulary import LoadedModel
 
@@ -79,6 +82,25 @@ def test_a_long_situation_fits_one_pass(tiny, fresh):
     assert tiny.count_tokens(suffixes[0]) > 512
     scores = tiny.score(PREFIX, suffixes, WORDS)
     np.testing.assert_allclose(scores.raw[1], fresh.score(PREFIX + suffixes[1], WORDS), atol=1e-3)
+
+
+def test_a_tree_of_several_levels_is_computed_once(load, fresh):
+    """Three news, four towns, three moods, twelve ages: a shared beginning is computed once in the whole call."""
+    news = [f"The council of {town} met and decided: {word}. " * 6 for town, word in zip("ABC", "XYZ", strict=True)]
+    suffixes = [
+        f"{text}{'You live by the river. ' * towns}{'You feel calm today. ' * moods}You are {age} years old."
+        for text in news
+        for towns in range(1, 5)
+        for moods in range(1, 4)
+        for age in range(20, 32)
+    ]
+    model = load()
+    scores = model.score(PREFIX, suffixes, ["a", "b"])
+    prompts = sorted({tuple(fresh.chat_tokens(PREFIX + suffix)) for suffix in suffixes})
+    nodes = len(prompts[0]) + sum(len(two) - shared_length(one, two) for one, two in itertools.pairwise(prompts))
+    assert nodes <= model.n_tokens <= 1.1 * nodes
+    for place in (0, 200, 431):
+        np.testing.assert_allclose(scores.raw[place], fresh.score(PREFIX + suffixes[place], ["a", "b"]), atol=1e-3)
 
 
 def test_no_prefix_and_no_suffix(tiny, fresh):
@@ -274,17 +296,30 @@ def test_a_full_memory_is_an_error_and_not_a_crash(tiny_path):
 
 
 def test_a_stop_ends_the_call_and_the_model_stays_usable(load):
+    wanted = threading.Event()
+    model = load(should_stop=wanted.is_set)
+    expected = model.score(PREFIX, SUFFIXES, WORDS)
+    wanted.set()
+    time.sleep(LOOK_S * 1.1)
+    with pytest.raises(ModelStopped, match="was stopped"):
+        model.score(PREFIX, SUFFIXES, WORDS)
+    wanted.clear()
+    time.sleep(LOOK_S * 1.1)
+    assert same_bits(model.score(PREFIX, SUFFIXES, WORDS), expected)
+
+
+def test_a_running_pass_ends_within_a_second(load):
     asked = []
 
     def should_stop():
-        asked.append(1)
-        return 3 < len(asked) < 20
+        asked.append(time.monotonic())
+        return len(asked) > 3
 
     model = load(should_stop=should_stop)
-    with pytest.raises(ModelError, match="was stopped"):
-        model.score(PREFIX, SUFFIXES, WORDS)
-    asked.extend([1] * 30)
-    assert same_bits(model.score(PREFIX, SUFFIXES, WORDS), load().score(PREFIX, SUFFIXES, WORDS))
+    long = ["Rain falls on the town and nobody goes out. " * 150 + str(number) for number in range(400)]
+    with pytest.raises(ModelStopped):
+        model.score("", [text[number * 40 :] for number, text in enumerate(long)][:100], WORDS)
+    assert time.monotonic() - asked[3] < 1.0 and len(asked) <= 4 + 1
 
 
 def test_a_closed_model_says_so(load):
