@@ -9,6 +9,7 @@ from engine.policy.mixture import assign_mixture
 from engine.policy.policies import Decided, PolicyInfo
 from engine.policy.records import DecisionBatch, Message, Situation
 from engine.policy.rule import decide_by_chance, decide_by_rule
+from engine.policy.surrogate import decide_by_surrogate
 
 for _info in (
     PolicyInfo("rule", "The scenario's rule decides for everyone.", False, decide_by_rule),
@@ -25,6 +26,13 @@ for _info in (
         "The language model decides for a share of the agents, the rule for the others.",
         True,
         assign=assign_mixture,
+    ),
+    PolicyInfo(
+        "surrogate",
+        "A regression fitted to the language model's own answers decides; the model where the regression is unsure.",
+        True,
+        decide_by_surrogate,
+        write_by_language,
     ),
     PolicyInfo(
         "human",
