@@ -54,7 +54,7 @@ def start_arms(study: Study, base: Path | None = None) -> Experiment:
     workspace = session.workspace()
     experiment = create_experiment(workspace, study, base=base)
     asks_model = any(
-        spec.policy in ("language", "mixture")
+        spec.policy in ("language", "mixture", "surrogate")
         for _, arm in expand_arms(study, workspace.personas, base)
         for spec in arm.decisions.values()
     )

@@ -178,6 +178,7 @@ def _decision(info: RunInfo, scenario: ScenarioInfo, row: dict[str, Any]) -> Non
     policy, words = str(row["policy"]), action_text(scenario, row, info)
     answer = scenario.decision(row["decision"]).answer
     who = {"rule": "the scenario's rule", "language": "the language model", "scripted": "scripted random answers"}
+    who["surrogate"] = "a regression fitted to the language model's answers"
     found = ask(info, "select * from situations where situation_id = ? limit 1", row["situation_id"])
     situation = found.row(0, named=True) if not found.is_empty() else None
     source = f", answer from {safe(situation['source'])} {safe(situation['model'])}" if situation else ""

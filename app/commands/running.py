@@ -39,7 +39,7 @@ from engine.spec import InterventionSpec
 
 ENDED = {"done", "cancelled", "failed", "interrupted", "paused", "waiting"}
 TIMES = {"at", "every", "when"}
-LANGUAGE_POLICIES = {"language", "mixture"}
+LANGUAGE_POLICIES = {"language", "mixture", "surrogate"}
 POLL_S = 0.05
 PAUSE_S = 10.0
 MAX_WORKERS = 64

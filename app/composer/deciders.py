@@ -23,6 +23,7 @@ POLICIES = {
     "rule": "The scenario's rule",
     "language": "The language model",
     "mixture": "A share by language model, the rest by rule",
+    "surrogate": "A regression fitted to the language model's answers",
     "human": "A person plays some of them, the rest decide by rule",
     "scripted": "Scripted random answers (for tests)",
 }
@@ -54,7 +55,9 @@ def show_deciders(draft: Draft, problems: Problems, study: Study | None) -> None
 def asks_model(draft: Draft) -> bool:
     """Tell whether any decision of the draft goes to a language model."""
     table = draft.table("decisions")
-    return any(isinstance(held, dict) and held.get("policy") in ("language", "mixture") for held in table.values())
+    return any(
+        isinstance(held, dict) and held.get("policy") in ("language", "mixture", "surrogate") for held in table.values()
+    )
 
 
 def _decision(draft: Draft, decision: Decision, problems: Problems, study: Study | None) -> None:
@@ -83,7 +86,7 @@ def _decision(draft: Draft, decision: Decision, problems: Problems, study: Study
             )
         if policy == "human":
             _seats(draft, key)
-        if policy in ("language", "mixture"):
+        if policy in ("language", "mixture", "surrogate"):
             columns = list(persona_sample(draft).columns) if persona_sample(draft) else []
             fields = draft.get(f"{key}.persona_fields")
             several_field(

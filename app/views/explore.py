@@ -84,7 +84,7 @@ def _choose(runs: dict[str, RunInfo], current: str) -> list[str]:
 
 def _asks_model(info: RunInfo) -> bool:
     decisions = study_of(str(info.folder)).decisions.values()
-    return any(spec.policy in ("language", "mixture") for spec in decisions)
+    return any(spec.policy in ("language", "mixture", "surrogate") for spec in decisions)
 
 
 def _draw(view: str, runs: list[RunInfo], info: RunInfo, scenario: ScenarioInfo) -> None:

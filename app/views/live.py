@@ -276,7 +276,7 @@ def _messages(run_id: str, scenario_name: str) -> None:
     names = agent_names(info)
     study = study_of(str(info.folder))
     with st.container(height=SIDE_HEIGHT, border=False):
-        if any(spec.policy in ("language", "mixture") for spec in study.decisions.values()):
+        if any(spec.policy in ("language", "mixture", "surrogate") for spec in study.decisions.values()):
             show_language_notice(study.model.file)
         for row in frame.iter_rows(named=True):
             speaker = "moderator" if row["agent_id"] < 0 else names.get(row["agent_id"], f"agent {row['agent_id']}")

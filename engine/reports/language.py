@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ class LanguagePart:
 
 def asks_model(part: StudyPart) -> bool:
     """Tell whether a language model takes any decision of a study."""
-    return any(spec.policy in ("language", "mixture") for spec in part.study.decisions.values())
+    return any(spec.policy in ("language", "mixture", "surrogate") for spec in part.study.decisions.values())
 
 
 def compares_people(part: StudyPart, segments: Sequence[str]) -> bool:
@@ -110,7 +111,8 @@ def read_language(part: StudyPart) -> LanguagePart | None:
     folder, row = part.folders[0], part.counted[0]
     by_decision = query(
         folder,
-        "SELECT decision, count(*) AS n, avg(mass) AS mean_mass, min(mass) AS low_mass, "
+        "SELECT decision, count(*) AS n, avg(mass) FILTER (source <> 'surrogate') AS mean_mass, "
+        "min(mass) FILTER (source <> 'surrogate') AS low_mass, "
         "string_agg(DISTINCT source, ', ' ORDER BY source) AS sources FROM situations "
         "GROUP BY decision ORDER BY decision",
     ).to_dicts()
@@ -133,9 +135,26 @@ def read_language(part: StudyPart) -> LanguagePart | None:
     counts = {name: int(value) for name, value in _read_counts(folder).items()}
     groups = _compare_groups(part, folder)
     compared = bool(groups) or compares_people(part, [result.stack.segment for result in part.results])
-    sentences = sentences_for(model, asked, compared=compared)
+    sentences = [*sentences_for(model, asked, compared=compared), *_tell_surrogates(folder)]
     shown = _show_situations(folder, met)
     return LanguagePart(part.label, row.info.run_id, model, asked, shown, counts, sentences, groups)
+
+
+def _tell_surrogates(folder: Path) -> list[str]:
+    """Return one sentence per surrogate of a run: what it was fitted to, and how far off it was."""
+    told = []
+    for (text,) in query(folder, "SELECT detail FROM events WHERE kind = 'surrogate_fitted' ORDER BY step").iter_rows():
+        detail = json.loads(text)
+        use = (
+            "stood in for the model where it was sure" if detail["trusted"] else "was too far off, so the model decided"
+        )
+        told.append(
+            f"Surrogate for “{detail['decision']}”: a regression fitted to the model's answers in "
+            f"{detail['fitted_to']} situations. In {detail['held_out']} others its distributions lay "
+            f"{detail['distance_mean']:.3f} from the model's on average and {detail['distance_largest']:.3f} at most "
+            f"(total variation; the mean distribution: {detail['distance_of_the_mean']:.3f}). It {use}."
+        )
+    return told
 
 
 def _compare_groups(part: StudyPart, folder: Path) -> list[dict[str, Any]]:

@@ -102,7 +102,11 @@ def _describe_seeds(part: StudyPart) -> str:
 def _describe_policies(part: StudyPart) -> str:
     chosen = {decision.name: part.study.decisions.get(decision.name) for decision in part.info.decisions}
     told = [f"Decision “{name}”: decided by {describe_policy(spec)}." for name, spec in chosen.items()]
-    asked = {name for name, spec in chosen.items() if spec is not None and spec.policy in ("language", "mixture")}
+    asked = {
+        name
+        for name, spec in chosen.items()
+        if spec is not None and spec.policy in ("language", "mixture", "surrogate")
+    }
     if asked:
         told += [LIFTING, _describe_model(part)]
         if any(isinstance(decision.answer, Integers) for decision in part.info.decisions if decision.name in asked):

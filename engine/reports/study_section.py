@@ -181,6 +181,7 @@ def describe_policy(chosen: DecisionSpec | None, *, rule: str = "the scenario's 
         "language": "the language model",
         "scripted": "seeded random answers (no meaning)",
         "mixture": f"the language model for a share of {show(chosen.share)}, else {rule}",
+        "surrogate": "a regression fitted to the language model's own answers, and the model where it is unsure",
     }[chosen.policy]
 
 
@@ -205,7 +206,11 @@ def tabulate_decisions(study: Study, info: ScenarioInfo) -> Rows:
     first = study.decisions.get(info.decisions[0].name) if info.decisions else None
     for writing in info.writings:
         chosen = study.decisions.get(writing.name, first)
-        who = {"language": "the language model", "mixture": "the language model or fixed texts"}
+        who = {
+            "language": "the language model",
+            "surrogate": "the language model",
+            "mixture": "the language model or fixed texts",
+        }
         told = who.get(chosen.policy if chosen else "rule", "fixed texts of the scenario")
         asking = _describe_asking(chosen, writing.persona_fields, orders=False)
         rows.append({"name": writing.name, "question": writing.question, "options": "free text", "who": told + asking})
@@ -214,7 +219,7 @@ def tabulate_decisions(study: Study, info: ScenarioInfo) -> Rows:
 
 def shown_fields(chosen: DecisionSpec | None, own: Sequence[str]) -> tuple[str, ...]:
     """Return the persona columns that a language policy is shown; none where no language model decides."""
-    if chosen is None or chosen.policy not in ("language", "mixture"):
+    if chosen is None or chosen.policy not in ("language", "mixture", "surrogate"):
         return ()
     return tuple(own) if chosen.persona_fields is None else chosen.persona_fields
 
@@ -243,7 +248,7 @@ def _describe_calibration(chosen: DecisionSpec) -> str:
 
 
 def _describe_asking(chosen: DecisionSpec | None, own: Sequence[str], *, orders: bool) -> str:
-    if chosen is None or chosen.policy not in ("language", "mixture"):
+    if chosen is None or chosen.policy not in ("language", "mixture", "surrogate"):
         return ""
     shown = ", ".join(shown_fields(chosen, own)) or "no persona fields"
     order = ORDERS[chosen.option_order]

@@ -116,7 +116,7 @@ def estimate_study(study: Study, base: Path | None = None, personas: Path | None
     seconds = 1.0 + trial.step_s * growth * study.steps + n_ties * 4e-7
     notes = [f"From {TRIAL_STEPS} steps with {trial.n_agents} agents; the real run may differ by a factor of two."]
     situations = tokens = None
-    if any(spec.policy in ("language", "mixture") for spec in study.decisions.values()):
+    if any(spec.policy in ("language", "mixture", "surrogate") for spec in study.decisions.values()):
         situations = _situations(study, trial, growth)
         per_situation = trial.characters / CHARACTERS_PER_TOKEN / max(sum(trial.situations), 1)
         tokens = int(situations * per_situation)
