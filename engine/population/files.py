@@ -15,7 +15,7 @@ from engine.registry import nearest
 
 Shelf = Literal["packs", "recipes", "instruments", "languages"]
 _WORDS = {"packs": "persona pack", "recipes": "recipe", "instruments": "instrument", "languages": "language"}
-_FILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+FILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def _folders(shelf: Shelf, folder: Path | None) -> list[Traversable]:
@@ -35,7 +35,7 @@ def list_files(shelf: Shelf, folder: Path | None = None) -> list[str]:
         for place in _folders(shelf, folder)
         if place.is_dir()
         for entry in place.iterdir()
-        if entry.name.endswith(".toml") and _FILE_NAME.fullmatch(entry.name[: -len(".toml")])
+        if entry.name.endswith(".toml") and FILE_NAME.fullmatch(entry.name[: -len(".toml")])
     }
     return sorted(found)
 
@@ -66,7 +66,7 @@ def find_own_file(shelf: Shelf, name: str, folder: Path) -> Path | None:
     if (importlib.resources.files("personas") / shelf / f"{name}.toml").is_file():
         return None
     file = folder / shelf / f"{name}.toml"
-    return file if _FILE_NAME.fullmatch(name) and file.is_file() else None
+    return file if FILE_NAME.fullmatch(name) and file.is_file() else None
 
 
 def check_head(content: dict[str, Any], allowed: set[str], problems: list[str], file: str) -> None:

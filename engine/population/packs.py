@@ -8,15 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import tomli_w
+from numpy.typing import NDArray
+
 from engine.errors import PopulationError
 from engine.population.columns import Column, Provenance
-from engine.population.files import check_head, list_files, read_toml
+from engine.population.files import FILE_NAME, check_head, list_files, read_toml
+from engine.population.population import Population
 from engine.population.relations import Relations, read_relations
 from engine.population.schema import clashing_names, load_schema, name_problem
 from engine.population.text import quoted
 from engine.population.typed import TypedColumn, type_values
 
 _HEAD = {"format", "title", "source", "help", "licence", "lang", "provenance", "columns", "people", "relations"}
+MOST_PEOPLE = 5000
+_NOT_WRITTEN = ("persona", "source_row")
 _PROVENANCES: tuple[Provenance, ...] = ("manual", "model", "survey", "sampled")
 
 
@@ -135,3 +142,64 @@ def _check_names(people: Sequence[Mapping[str, Any]], problems: list[str], file:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         problems.append(f"display_name {', '.join(map(quoted, twice))} stands more than once ({file})")
+
+
+def pack_tables(
+    population: Population, *, title: str, source: str, rows: NDArray[np.int64] | None = None
+) -> dict[str, Any]:
+    """Return people as the content of a pack: every column, categories as texts.
+
+    Args:
+        population: The people.
+        title: Title of the pack.
+        source: Where they come from, in words.
+        rows: Agents to take, in order; None for all.
+
+    Raises:
+        PopulationError: more people than a pack holds.
+    """
+    chosen = np.arange(population.n) if rows is None else np.asarray(rows, np.int64)
+    if chosen.size > MOST_PEOPLE:
+        raise PopulationError(
+            f"{chosen.size:,} people are too many to be written out one by one; choose at most {MOST_PEOPLE:,}"
+        )
+    names = [name for name in population.columns if name not in _NOT_WRITTEN]
+    people = population.frame(chosen).select(names).to_dicts()
+    columns = {name: _described(name, population.columns[name]) for name in names}
+    return {
+        "format": 1,
+        "title": title,
+        "source": source,
+        "columns": {name: table for name, table in columns.items() if table},
+        "people": people,
+    }
+
+
+def _described(name: str, column: Column) -> dict[str, str]:
+    """Return what a pack's file says of a column."""
+    known = {} if name in load_schema() else {"unit": column.unit, "help": column.help}
+    return known | ({"provenance": column.provenance} if column.provenance else {})
+
+
+def write_pack(name: str, content: Mapping[str, Any], folder: Path) -> Path:
+    """Write a pack into the user's own personas folder, checked; nothing is written where it has a problem.
+
+    Args:
+        name: Name of the pack: letters, digits, `-` and `_`; not that of a shipped one.
+        content: Its tables.
+        folder: The user's own personas folder.
+
+    Raises:
+        PopulationError: one line per problem.
+    """
+    if not FILE_NAME.fullmatch(name):
+        raise PopulationError(f"{quoted(name)} cannot name a pack: use letters, digits, - and _, at most 64")
+    if name in list_packs():
+        raise PopulationError(f"{quoted(name)} is a pack that comes with Microcosm; choose another name")
+    parse_pack(name, content)
+    path = folder / "packs" / f"{name}.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    temporary.write_text(tomli_w.dumps(dict(content)), encoding="utf-8")
+    temporary.replace(path)
+    return path
