@@ -26,6 +26,8 @@ from engine.llm.service_wire import VERSION, Frames, Message, error_from, pack, 
 from engine.spec import ModelSpec
 
 IDLE_NAME, CACHE_NAME = "MICROCOSM_MODEL_IDLE_S", "MICROCOSM_CACHE_MB"
+SETTINGS = {"file", "url", "name", "api", "timeout_s", "max_concurrent", "n_ctx", "gpu_layers"}
+"""What sets one service of a model apart from another."""
 LOOK_S = 0.05
 START_S = 60.0
 ATTEMPTS = 3
@@ -355,7 +357,7 @@ def resolve_model(spec: ModelSpec, models_folder: Path | None) -> ModelSpec:
 
 def service_name(model: ModelSpec) -> str:
     """Return the name of the service of a resolved model: one per file (path, size, time of change) and settings."""
-    parts: list[Any] = [VERSION, model.model_dump(mode="json", exclude={"temperature", "top_p", "budget"})]
+    parts: list[Any] = [VERSION, model.model_dump(mode="json", include=SETTINGS)]
     if model.url is None:
         path = pocket_path() if model.file == POCKET else Path(model.file)
         with contextlib.suppress(OSError):

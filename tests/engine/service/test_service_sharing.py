@@ -65,7 +65,7 @@ def test_equal_questions_under_way_are_asked_once_and_count_for_the_first(gated)
     time.sleep(0.1)
     model.gate.set()
     assert one().cached == (False, False) and two().cached == (True, False)
-    assert sorted(sum(model.batches, [])) == ["a", "b", "c"]
+    assert sorted(suffix for batch in model.batches for suffix in batch) == ["a", "b", "c"]
     assert (first.n_situations, second.n_situations) == (2, 1)
 
 
