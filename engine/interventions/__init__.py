@@ -8,9 +8,13 @@ from typing import Any
 from engine import registry
 from engine.errors import MicrocosmError, RunError
 from engine.expressions import parse_expression
-from engine.interventions.effects import Effect, EffectParams, column_value
+from engine.interventions.effects import EFFECTS, Effect, EffectParams, column_value
 from engine.interventions.selection import select_agents
+from engine.interventions.tie_rules import TIE_RULES
 from engine.spec import InterventionSpec
+
+for _effect in (*EFFECTS, *TIE_RULES):
+    registry.effects.register(_effect.name, _effect)
 
 
 def is_due(world: Any, intervention: InterventionSpec, at: int) -> bool:

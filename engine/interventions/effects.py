@@ -150,7 +150,12 @@ def _broadcast(world: Any, agents: IntArray, do: Broadcast) -> None:
     world.announce(agents, do.text)
 
 
-def _layer(world: Any, name: str | None) -> str:
+def pick_layer(world: Any, name: str | None) -> str:
+    """Return the layer of that name, or the first one.
+
+    Raises:
+        NetworkError: no such layer, or a complete one.
+    """
     layers = world.network.layers
     chosen = next(iter(layers)) if name is None else name
     if chosen not in layers:
@@ -161,7 +166,7 @@ def _layer(world: Any, name: str | None) -> str:
 
 
 def _add_ties(world: Any, agents: IntArray, do: AddTies) -> None:
-    layer = _layer(world, do.layer)
+    layer = pick_layer(world, do.layer)
     if do.pairs:
         world.change_ties(layer, np.array(do.pairs, np.int64), None)
         return
@@ -183,7 +188,7 @@ def _add_ties(world: Any, agents: IntArray, do: AddTies) -> None:
 
 
 def _cut_ties(world: Any, agents: IntArray, do: CutTies) -> None:
-    layer = _layer(world, do.layer)
+    layer = pick_layer(world, do.layer)
     if do.pairs:
         world.change_ties(layer, None, np.array(do.pairs, np.int64))
         return
@@ -215,5 +220,3 @@ EFFECTS = (
     Effect("cut_ties", CutTies, _cut_ties, "Cut ties."),
     Effect("seed_adopters", SeedAdopters, _seed_adopters, "Give some agents, drawn at random, a starting value."),
 )
-for _effect in EFFECTS:
-    registry.effects.register(_effect.name, _effect)
