@@ -146,9 +146,9 @@ def read_csv_ties(
         raise NetworkError(f"{path.name}: " + "; ".join(problems))
     columns = [typed[name].to_numpy() for name in names]
     weights = columns[2] if weight else None
-    ids = _numbered(path, n, columns)
+    names_in_file = _numbered(path, n, columns)
     graph = edges_to_graph(n, columns[0], columns[1], weights, directed=directed, where=path.name, first_row=_FIRST_ROW)
-    return replace(graph, file_ids=ids)
+    return replace(graph, file_ids=names_in_file)
 
 
 def _numbered(path: Path, n: int, columns: list[NDArray[Any]]) -> tuple[str, ...]:

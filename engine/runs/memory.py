@@ -112,5 +112,5 @@ def _fits(layer: LayerSpec, n: int, base: Path | None) -> bool:
 
 def _rounded(number: int) -> int:
     """Return a number cut to two digits."""
-    step = 10 ** max(len(str(number)) - 2, 0)
+    step = int(10 ** max(len(str(number)) - 2, 0))
     return number // step * step
