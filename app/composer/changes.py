@@ -32,6 +32,9 @@ EFFECTS = {
     "add_ties": "add ties",
     "cut_ties": "cut ties",
     "seed_adopters": "give some of them a starting value",
+    "close_triads": "let friends of friends meet",
+    "rewire_alike": "let people turn to their like",
+    "unfollow": "cut ties to the unlike",
 }
 
 
@@ -246,6 +249,8 @@ def _set_what(draft: Draft, prefix: str, effect: str) -> None:
         "set_param": {"param": knob, "value": draft.get(f"params.{knob}", info.params.model_fields[knob].default)},
         "broadcast": {"text": "Please stay at home."},
         "seed_adopters": {"column": column, "value": value, "n": 5},
+        "rewire_alike": {"column": column},
+        "unfollow": {"column": column},
     }
     draft.put(f"{prefix}.do", {"effect": effect, **fresh.get(effect, {})})
 
