@@ -12,7 +12,9 @@ from engine.analysis.contrast import (
     runs_needed,
 )
 from engine.analysis.divergence import DifferenceBand, difference_band, first_divergence
+from engine.analysis.observed import Observed, mapped_states, observe
 from engine.analysis.outcomes import REDUCTIONS, Pairs, outcome_table, pair_outcomes
+from engine.analysis.survival import Survival, event_times, logrank_test, survival_curve
 from engine.analysis.tables import MeasureStack, read_run_table, stack_measure, stack_measures
 
 __all__ = [
@@ -22,14 +24,20 @@ __all__ = [
     "DifferenceBand",
     "Equivalence",
     "MeasureStack",
+    "Observed",
     "Pairs",
+    "Survival",
     "adjust_p_values",
     "bootstrap_band",
     "bootstrap_interval",
     "contrast_table",
     "difference_band",
     "equivalence_test",
+    "event_times",
     "first_divergence",
+    "logrank_test",
+    "mapped_states",
+    "observe",
     "outcome_table",
     "pair_outcomes",
     "paired_contrast",
@@ -37,4 +45,5 @@ __all__ = [
     "runs_needed",
     "stack_measure",
     "stack_measures",
+    "survival_curve",
 ]

@@ -14,6 +14,7 @@ from engine.runs.export import export_run
 from engine.runs.fork import fork_run
 from engine.runs.inputs import inputs_of
 from engine.runs.launch import run_study, start_worker
+from engine.runs.otree import read_otree, write_otree
 from engine.runs.records import (
     RunInfo,
     RunResult,
@@ -52,6 +53,7 @@ __all__ = [
     "queue_run",
     "read_experiment_record",
     "read_info",
+    "read_otree",
     "read_question",
     "read_result",
     "read_study",
@@ -59,5 +61,6 @@ __all__ = [
     "resume_run",
     "run_study",
     "start_worker",
+    "write_otree",
     "write_experiment",
 ]
