@@ -139,15 +139,16 @@ def log_probabilities(
         temperature: Above 0; 1 leaves the scores as they are.
         intercepts: Added to the scores, one per option.
     """
-    z = (scores + intercepts) / temperature
-    if separately:
-        return -np.logaddexp(0.0, -z)
-    return z - np.logaddexp.reduce(z, axis=-1, keepdims=True)
+    z: FloatArray = (scores + intercepts) / temperature
+    with np.errstate(invalid="ignore"):  # NaN stays NaN and is counted as unusable where it is drawn from
+        if separately:
+            return -np.logaddexp(0.0, -z)
+        return z - np.logaddexp.reduce(z, axis=-1, keepdims=True)
 
 
 def scores_of(logp: FloatArray, *, separately: bool) -> FloatArray:
     """Return log weights, or the log odds of log probabilities; the inverse of `log_probabilities`."""
     if not separately:
         return logp
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         return logp - np.log(-np.expm1(np.minimum(logp, 0.0)))

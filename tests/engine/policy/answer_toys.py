@@ -126,7 +126,8 @@ class BiasedModel:
         self.n_calls += 1
         self.n_situations += len(suffixes)
         self.prompts += [variants[0] + suffix for suffix in suffixes]
-        return normalise_scores([self._variant(prefix, suffixes, options) for prefix in variants])
+        with np.errstate(invalid="ignore"):
+            return normalise_scores([self._variant(prefix, suffixes, options) for prefix in variants])
 
     def _variant(self, prefix, suffixes, options):
         rows = []
