@@ -154,6 +154,7 @@ def plot_curves(
     height: int = 340,
     zero: bool = False,
     marks: Sequence[tuple[int, str]] = (),
+    stairs: bool = False,
 ) -> go.Figure:
     """Plot means over runs with their bands.
 
@@ -164,15 +165,17 @@ def plot_curves(
         height: Height in pixels.
         zero: Whether to draw the line of no difference.
         marks: Steps with a marker and its words.
+        stairs: Whether values hold from one step to the next, as shares of survivors do.
     """
     figure = _base(dark, height)
+    shape = {"shape": "hv"} if stairs else {}
     for index, curve in enumerate(curves):
         x = curve.steps.tolist()
-        edge = {"mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip", "x": x}
+        edge = {"mode": "lines", "line": {"width": 0, **shape}, "showlegend": False, "hoverinfo": "skip", "x": x}
         if np.isfinite(curve.low).any():
             figure.add_scatter(y=curve.low, **edge)
             figure.add_scatter(y=curve.high, fill="tonexty", fillcolor=_tint(colour(index), 0.2), **edge)
-        line = {"color": colour(index), "width": 2.5, "dash": DASHES[index % len(DASHES)]}
+        line = {"color": colour(index), "width": 2.5, "dash": DASHES[index % len(DASHES)], **shape}
         figure.add_scatter(x=x, y=curve.mean, mode="lines", line=line, name=_plain(curve.name))
     if zero:
         figure.add_hline(y=0, line={"color": "#8A979C", "width": 1})

@@ -27,14 +27,16 @@ from app.comparing import (
 from app.contrasts import chosen_pair, show_contrast, show_difference
 from app.figures import plot_curves
 from app.forms import safe, title_of
+from app.observing import show_observed
 from app.queue_view import show_queue
 from app.reading import all_runs
+from app.survival import events_of, show_survival
 from engine.analysis import REDUCTIONS
 from engine.contract import ScenarioInfo
 from engine.errors import MicrocosmError
 from engine.experiment import read_experiment
 from engine.loading import scenario_info
-from engine.runs import RunInfo, list_experiments
+from engine.runs import RunInfo, list_experiments, read_otree
 
 BY_HAND = "Runs chosen by hand"
 MAX_RUNS = 200
@@ -154,10 +156,11 @@ def _compare(chosen: Sequence[RunInfo], experiment: str) -> None:
     table = outcomes(state, measure, at)
     left, right = st.columns([2, 3], gap="large")
     with left:
-        _groups(table, measure, at)
+        _groups(table, measure, at, by_folder, scenario)
     with right:
         show_contrast(table, list(groups), scenario)
     _curves(state, groups, by_folder, measure, scenario)
+    show_observed(state, by_folder, measure, experiment)
 
 
 def _outcome(chosen: Sequence[RunInfo], scenario: ScenarioInfo, experiment: str) -> tuple[str, str | int, list[str]]:
@@ -204,7 +207,9 @@ def stored_outcome(experiment: str) -> tuple[str, str]:
     return str(held.get("measure", "")), str(held["at"])
 
 
-def _groups(table: pl.DataFrame, measure: str, at: str | int) -> None:
+def _groups(
+    table: pl.DataFrame, measure: str, at: str | int, by_folder: dict[Path, RunInfo], scenario: ScenarioInfo
+) -> None:
     st.markdown("**Groups of runs**")
     shown = group_table(table)
     number = st.column_config.NumberColumn(format="%.4g", width=68)
@@ -225,11 +230,32 @@ def _groups(table: pl.DataFrame, measure: str, at: str | int) -> None:
     with st.popover("Every run", icon=":material/table:"):
         st.dataframe(table, hide_index=True, height=300, width=620, alt="Outcome of every run")
         st.download_button("CSV", table.write_csv(), "outcomes.csv", "text/csv", key="csv_outcomes", on_click="ignore")
+        _otree(by_folder, scenario)
+
+
+def _otree(by_folder: dict[Path, RunInfo], scenario: ScenarioInfo) -> None:
+    """Offer the runs as participants and rounds, where people decide."""
+    done = [folder for folder, info in by_folder.items() if info.status == "done"]
+    if scenario.mechanism_only or not done:
+        return
+    st.download_button(
+        "CSV as oTree writes it",
+        lambda: read_otree(done).write_csv(),
+        f"{scenario.name}_otree.csv",
+        "text/csv",
+        key="csv_otree",
+        on_click="ignore",
+        help="One row per participant and round; a run is a group, an arm a session.",
+    )
 
 
 def _curves(state: State, groups: Groups, infos: dict[Path, RunInfo], measure: str, scenario: ScenarioInfo) -> None:
     pair = chosen_pair(list(groups))
-    views = ["Groups by step", *(["Difference by step"] if pair else [])]
+    views = [
+        "Groups by step",
+        *(["Survival"] if events_of(scenario) else []),
+        *(["Difference by step"] if pair else []),
+    ]
     view = st.segmented_control(
         "Chart", views, default=views[-1], key=f"curve_view_{len(views)}", required=True, label_visibility="collapsed"
     )
@@ -237,6 +263,9 @@ def _curves(state: State, groups: Groups, infos: dict[Path, RunInfo], measure: s
         a, b = ([infos[folder] for folder in groups[name]] for name in pair)
         two = tuple(own for name in pair for own in state if own[0] == name)
         show_difference(two, measure, scenario, pairs_of(a, b))
+        return
+    if view == "Survival":
+        show_survival(state, scenario)
         return
     found = curves(state, measure)
     if not found:

@@ -12,7 +12,7 @@ from engine.analysis.contrast import (
     runs_needed,
 )
 from engine.analysis.divergence import DifferenceBand, difference_band, first_divergence
-from engine.analysis.observed import Observed, mapped_states, observe
+from engine.analysis.observed import Observed, mapped_states, observe, read_observed, write_observed
 from engine.analysis.outcomes import REDUCTIONS, Pairs, outcome_table, pair_outcomes
 from engine.analysis.survival import Survival, event_times, logrank_test, survival_curve
 from engine.analysis.tables import MeasureStack, read_run_table, stack_measure, stack_measures
@@ -41,9 +41,11 @@ __all__ = [
     "outcome_table",
     "pair_outcomes",
     "paired_contrast",
+    "read_observed",
     "read_run_table",
     "runs_needed",
     "stack_measure",
     "stack_measures",
     "survival_curve",
+    "write_observed",
 ]

@@ -6,12 +6,14 @@ measure is taken of that state. Weights count as they do in the survey; the band
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from engine import registry
@@ -23,12 +25,14 @@ from engine.policy.asking import Asker, MemoryJournal
 from engine.population import Population, build_population
 from engine.problems import unknown
 from engine.spec import LayerSpec, PopulationSpec, Study
+from engine.store.disk import write_durably
 from engine.world import World
 from engine.world_state import initial_values
 
 N_PLACES = 100_000
 """People who stand for the respondents, in proportion to their weights: shares are exact to one in so many."""
 N_DRAWS = 200
+OBSERVED_NAME = "observed.json"
 
 
 @dataclass(frozen=True)
@@ -150,3 +154,34 @@ def _world(study: Study, info: Any, people: Population, names: list[str]) -> Wor
     world = World(study, info, stand_in, network, Asker(no_model, MemoryJournal()), 0)
     info.build().setup(world)
     return world
+
+
+def write_observed(folder: Path, observed: Observed, beside: pl.DataFrame) -> None:
+    """Keep what was observed in an experiment's folder, for its report.
+
+    Args:
+        folder: The experiment's folder.
+        observed: The other wave.
+        beside: Observed and simulated values, one row each; columns what, start, end, change, low, high.
+    """
+    if not folder.is_dir():
+        return
+    held = {**asdict(observed), "beside": beside.to_dicts()}
+    text = json.dumps(held, ensure_ascii=False)
+    path = folder / OBSERVED_NAME
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_durably(path, lambda partial: _write_text(partial, text))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def read_observed(folder: Path) -> dict[str, Any] | None:
+    """Return what `write_observed` kept, or None where nothing was, or what is there cannot be read."""
+    try:
+        held = json.loads((folder / OBSERVED_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    wanted = {"file", "measure", "value", "low", "high", "n_respondents", "beside"}
+    return held if isinstance(held, dict) and wanted <= held.keys() else None

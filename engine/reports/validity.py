@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.analysis import read_observed
 from engine.reports.contents import Finding
 from engine.reports.language import LanguagePart, shows_nobody
 from engine.reports.reading import FINISHED, RunRow, StudyPart
+from engine.runs.workspace import workspace_of
 
 MONTE_CARLO = "More runs shrink any p-value: report the effect and its Monte Carlo error."
 
@@ -39,9 +41,8 @@ def assess_validity(parts: list[StudyPart], language: list[LanguagePart]) -> lis
         ValiditySection(
             "Validation",
             "Do the results agree with people that were not used to build the study?",
-            [
-                Finding("not checked", "No human data were compared. Nothing here shows that people would behave so."),
-            ],
+            _validate(parts)
+            or [Finding("not checked", "No human data were compared. Nothing here shows that people would behave so.")],
         ),
     ]
 
@@ -65,6 +66,28 @@ def list_limits(parts: list[StudyPart], language: list[LanguagePart]) -> list[st
         )
         told.append("Answers of a language model are not a substitute for participants.")
     return told
+
+
+def _validate(parts: list[StudyPart]) -> list[Finding]:
+    """Return what was observed of people beside the runs, as the compare page kept it."""
+    found = []
+    known = {part.experiment_id: part for part in parts if part.experiment_id and part.runs}
+    for experiment_id, part in known.items():
+        held = read_observed(workspace_of(part.runs[0].info.folder).experiments / experiment_id)
+        if held is None:
+            continue
+        told = [
+            f"{held['measure']} of the respondents of {held['file']} ({held['n_respondents']:,}): {held['value']:.4g}, "
+            f"95 % band over respondents {held['low']:.4g} to {held['high']:.4g}."
+        ]
+        for row in held["beside"]:
+            start = "" if row["start"] is None else f"{row['start']:.4g} to "
+            told.append(
+                f"{row['what']}: {start}{row['end']:.4g}." if row["end"] is not None else f"{row['what']}: none."
+            )
+        told.append("No knob was fitted to them.")
+        found.append(Finding("checked", " ".join(told)))
+    return found
 
 
 def _verify(parts: list[StudyPart], language: list[LanguagePart]) -> list[Finding]:
