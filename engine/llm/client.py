@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.errors import ModelError, ModelStopped
 from engine.llm.models import POCKET, find_model, pocket_path
@@ -121,13 +122,19 @@ class ServiceModel:
         temperature: float,
         top_p: float,
         stop: Sequence[str] = ("\n",),
+        grammar: str | None = None,
     ) -> list[str | None]:
         """Return one written text per situation, None where it is unusable; see `LanguageModel.write`."""
         head: dict[str, Any] = {"op": "write"}
         head |= {"prefix": prefix, "suffixes": list(suffixes), "seeds": [int(seed) for seed in seeds]}
         head |= {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "stop": list(stop)}
+        head["grammar"] = grammar
         texts = self._ask(head).header["texts"]
         return [None if text is None else str(text) for text in texts]
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return one direction per text, float32 of shape (n_texts, width); see `LanguageModel.embed`."""
+        return np.asarray(self._ask({"op": "embed", "texts": list(texts)}).arrays["rows"], np.float32)
 
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens of a text, without the template."""
@@ -172,7 +179,7 @@ class ServiceModel:
                     self._disconnect()  # which tells the service that nobody waits any more
                 raise
         raise ModelError(
-            f"the model service ended {ATTEMPTS} times over the same question to '{self._spec.file}'; perhaps memory "
+            f"the model service ended {ATTEMPTS} times over the same question to '{self._spec.label}'; perhaps memory "
             f"is short. {self._log_path()} says more; resume the run to try again, no answer is lost"
         )
 

@@ -49,6 +49,10 @@ class Watch:
             self._next = now + LOOK_S
         return self._answer
 
+    def begin(self) -> None:
+        """Forget the last answer, for a new call."""
+        self._next, self._answer = 0.0, False
+
     def check(self, name: str) -> None:
         """Raise where the caller wants to stop.
 

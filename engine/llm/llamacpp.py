@@ -9,16 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from engine.errors import ModelError
+from engine.errors import ContextOverflow, ModelError
 from engine.llm.context import MOST_SEQUENCES, UNIT_TOKENS, Context, Watch
+from engine.llm.embedding import embed_texts
 from engine.llm.library import load_library
 from engine.llm.prefix import PrefixKeeper, plan_prefix
 from engine.llm.prompts import Batch, PromptBuilder, check_room
 from engine.llm.protocol import FloatArray, ModelIdentity, Scores, normalise_scores
 from engine.llm.recurrent import score_prompts_in_stages
 from engine.llm.scoring import GROUP_TOKENS, score_prompts
-from engine.llm.scripted import check_options, check_writing
+from engine.llm.scripted import check_options, check_texts, check_writing
 from engine.llm.trie import OptionTrie, Tokens, build_tries
 from engine.llm.vocabulary import LoadedModel
 from engine.llm.writing import Sampling, write_prompts
@@ -26,7 +28,7 @@ from engine.spec import ModelSpec
 
 SMALLEST_CONTEXT = 1024
 SPARE_CELLS = 64
-SLOTS = 16  # texts written at once
+SLOTS = 32  # texts written at once
 WRITING_CELLS = 16_384  # context that texts under way may take together
 MOST_STATEFUL_LEAVES = 16
 
@@ -67,13 +69,15 @@ class LlamaCppModel:
             raise
         self._keeper = PrefixKeeper()
         self._context: Context | None = None
+        self._embedder: Context | None = None
         self._n_decoded = 0
         self._lock = threading.Lock()
 
     @property
     def n_tokens(self) -> int:
         """Tokens computed so far."""
-        return self._n_decoded + (self._context.n_decoded if self._context else 0)
+        opened = (context for context in (self._context, self._embedder) if context is not None)
+        return self._n_decoded + sum(context.n_decoded for context in opened)
 
     @property
     def n_ctx(self) -> int:
@@ -122,10 +126,11 @@ class LlamaCppModel:
         temperature: float,
         top_p: float,
         stop: Sequence[str] = ("\n",),
+        grammar: str | None = None,
     ) -> list[str | None]:
         """Return one written text per situation, None where it is unusable; see `LanguageModel.write`."""
         check_writing(suffixes, seeds, max_tokens)
-        sampling = Sampling(max_tokens, temperature, top_p, tuple(stop))
+        sampling = Sampling(max_tokens, temperature, top_p, tuple(stop), grammar)
         with self._asking(suffixes):
             if not suffixes:
                 return []
@@ -148,6 +153,33 @@ class LlamaCppModel:
             )
         return [text for _, text in sorted(zip(order, texts, strict=True), key=lambda pair: pair[0])]
 
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return one direction per text, float32 of shape (n_texts, width); see `LanguageModel.embed`."""
+        check_texts(texts)
+        with self._lock:
+            model = self._open_model()
+            self._watch.begin()
+            self.n_calls += 1
+            if not texts:
+                return np.zeros((0, model.width), np.float32)
+            begin = (model.bos,) if model.adds_bos else ()
+            tokens = [(*begin, *model.plain_tokens(text)) for text in texts]
+            distinct = sorted(set(tokens))
+            longest = max(map(len, distinct))
+            if longest > self._limit:
+                raise ContextOverflow(
+                    f"a text of {longest:,} tokens exceeds the {self._limit:,} tokens of {self.identity.name}; "
+                    "shorten it, or choose a model with a longer context"
+                )
+            context = self._open_embedder(model, longest)
+            try:
+                rows = embed_texts(context, distinct, self._check_stop)
+            except BaseException:
+                context.clear()
+                raise
+            place = {text: number for number, text in enumerate(distinct)}
+            return rows[[place[text] for text in tokens]]
+
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens of a text, without the template."""
         with self._lock:
@@ -156,10 +188,11 @@ class LlamaCppModel:
     def close(self) -> None:
         """Free context and weights; closing twice does nothing."""
         with self._lock:
-            if self._context is not None:
-                self._n_decoded += self._context.n_decoded
-                self._context.close()
-                self._context = None
+            for context in (self._context, self._embedder):
+                if context is not None:
+                    self._n_decoded += context.n_decoded
+                    context.close()
+            self._context = self._embedder = None
             if self._model is not None:
                 self._model.close()
                 self._model = None
@@ -174,6 +207,7 @@ class LlamaCppModel:
         """Count a call and keep others out; after a failure nothing of the context's memory is trusted."""
         with self._lock:
             self._open_model()
+            self._watch.begin()
             self.n_calls += 1
             self.n_situations += len(suffixes)
             try:
@@ -203,6 +237,19 @@ class LlamaCppModel:
             self._context = None
         self._keeper.forget()
         self._context = Context(model, size, self._n_threads, self._watch)
+
+    def _open_embedder(self, model: LoadedModel, longest: int) -> Context:
+        """Return a context for embeddings, which leaves the prefixes that others hold alone."""
+        if self._embedder is None or self._embedder.n_cells < longest:
+            if self._embedder is not None:
+                self._n_decoded += self._embedder.n_decoded
+                self._embedder.close()
+                self._embedder = None
+            size = SMALLEST_CONTEXT
+            while size < longest:
+                size *= 2
+            self._embedder = Context(model, size, self._n_threads, self._watch)
+        return self._embedder
 
     def _share(self, n_sequences: int) -> None:
         assert self._context is not None

@@ -96,6 +96,7 @@ class LanguageModel(Protocol):
         temperature: float,
         top_p: float,
         stop: Sequence[str] = ("\n",),
+        grammar: str | None = None,
     ) -> list[str | None]:
         """Return one written text per situation, None where it is unusable (empty, or no valid UTF-8).
 
@@ -107,6 +108,21 @@ class LanguageModel(Protocol):
             temperature: 0 takes the most probable token each time.
             top_p: Share of probability from which tokens are drawn, in (0, 1].
             stop: Texts that end the writing; they are cut off.
+            grammar: What a text may look like, in llama.cpp's GBNF with the rule `root`; None allows anything.
+
+        Raises:
+            ContextOverflow: a prompt with its text longer than the context.
+            ModelError: a grammar that cannot be read, or a model that fails or is stopped.
+        """
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return one direction per text, float32 of shape (n_texts, width); rows have length 1.
+
+        The inner product of two rows is the cosine between the texts. Equal texts in one call have equal rows.
+
+        Raises:
+            ContextOverflow: a text longer than the context.
+            ModelError: an empty text, or a model that fails or is stopped.
         """
 
     def count_tokens(self, text: str) -> int:

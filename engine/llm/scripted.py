@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.errors import ModelError
 from engine.llm.corpus import WORDS
 from engine.llm.protocol import ModelIdentity, Scores, normalise_scores
 
 RULE = "scripted 1: log weights uniform in [-1.5, 1.5] from BLAKE2b of (seed, prefix, suffix, lead, option)"
+EMBEDDING_WIDTH = 64
 
 
 class ScriptedModel:
@@ -51,11 +53,30 @@ class ScriptedModel:
         temperature: float,
         top_p: float,
         stop: Sequence[str] = ("\n",),
+        grammar: str | None = None,
     ) -> list[str | None]:
-        """Return common words drawn by the hash of text and seed: at least three, at most twelve or `max_tokens`."""
+        """Return common words drawn by the hash of text and seed: at least three, at most twelve or `max_tokens`.
+
+        Raises:
+            ModelError: a grammar is given, which the double cannot follow.
+        """
+        if grammar is not None:
+            raise ModelError("the scripted model follows no grammar; name a language model file, or ask without one")
         check_writing(suffixes, seeds, max_tokens)
         self._count(suffixes)
         return [self._words(prefix, suffix, seed, max_tokens) for suffix, seed in zip(suffixes, seeds, strict=True)]
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the scaled sum of one random direction per word, so that texts with common words are alike."""
+        check_texts(texts)
+        self.n_calls += 1
+        rows = np.zeros((len(texts), EMBEDDING_WIDTH))
+        for row, text in zip(rows, texts, strict=True):
+            for word in text.lower().split() or [text]:
+                digest = self._digest("embedding", word.strip(".,;:!?\"'()") or word)
+                row += np.frombuffer(digest, "<i1")[:EMBEDDING_WIDTH] / 128.0 + 1 / 256
+        scaled: NDArray[np.float32] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        return scaled
 
     def count_tokens(self, text: str) -> int:
         """Return the number of words."""
@@ -111,3 +132,14 @@ def check_writing(suffixes: Sequence[str], seeds: Sequence[int], max_tokens: int
         raise ModelError(f"{len(seeds)} seeds were given for {len(suffixes)} texts; give one seed per text")
     if max_tokens < 1:
         raise ModelError(f"max_tokens = {max_tokens} leaves nothing to write; allowed is 1 or more")
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Refuse empty texts, which have no direction.
+
+    Raises:
+        ModelError: naming their places.
+    """
+    empty = [str(place) for place, text in enumerate(texts) if not text.strip()]
+    if empty:
+        raise ModelError(f"text {', '.join(empty[:5])} of {len(texts)} is empty; an embedding needs at least a word")

@@ -225,6 +225,7 @@ class Service:
                 temperature=group.temperature,
                 top_p=group.top_p,
                 stop=group.stop,
+                grammar=group.grammar,
             )
             return {key: json.dumps(text).encode() for key, text in zip(keys, texts, strict=True)}
         prefixes = group.prefixes[0] if len(group.prefixes) == 1 else list(group.prefixes)
@@ -322,6 +323,9 @@ class Connection:
             threading.Thread(
                 target=self._count, args=(number, str(head["text"]), bool(head["load"])), daemon=True
             ).start()
+        elif message.op == "embed":
+            texts = [str(text) for text in head["texts"]]
+            threading.Thread(target=self._embed, args=(number, texts, bool(head["load"])), daemon=True).start()
         elif message.op in ("score", "write"):
             try:
                 self._submit(number, head)
@@ -348,6 +352,15 @@ class Connection:
         except MicrocosmError as error:
             self.tell(pack({"op": "error", "id": number, "error": type(error).__name__, "text": str(error)}))
 
+    def _embed(self, number: int, texts: list[str], may_load: bool) -> None:
+        try:
+            if not may_load and not self._service.is_loaded:
+                raise _forbidden(self._service.spec)
+            rows = self._service.model().embed(texts)
+            self.tell(pack({"op": "answer", "id": number}, {"rows": rows.astype("<f8")}))
+        except MicrocosmError as error:
+            self.tell(pack({"op": "error", "id": number, "error": type(error).__name__, "text": str(error)}))
+
     def _submit(self, number: int, head: dict[str, Any]) -> None:
         service, identity = self._service, self._service.identify()
         suffixes = [str(suffix) for suffix in head["suffixes"]]
@@ -361,7 +374,8 @@ class Connection:
             seeds = [int(seed) for seed in head["seeds"]]
             sampler = (int(head["max_tokens"]), float(head["temperature"]), float(head["top_p"]))
             check_writing(suffixes, seeds, sampler[0])
-            group = Group("write", (str(head["prefix"]),), (), "", *sampler, tuple(map(str, head["stop"])))
+            grammar = None if head.get("grammar") is None else str(head["grammar"])
+            group = Group("write", (str(head["prefix"]),), (), "", *sampler, tuple(map(str, head["stop"])), grammar)
             keys = text_keys(identity, group.prefixes[0], suffixes, seeds, group.settings)
         found = service.cache.find(keys)
         request = Request(number, group, keys, bool(head["load"]), self.tell)
@@ -375,7 +389,7 @@ class Connection:
 
 def _forbidden(spec: ModelSpec) -> ModelError:
     return ModelError(
-        f"MICROCOSM_NO_MODEL=1 forbids loading the language model '{spec.file}', and the workspace's cache lacks an "
+        f"MICROCOSM_NO_MODEL=1 forbids loading the language model '{spec.label}', and the workspace's cache lacks an "
         "answer; unset it to load one"
     )
 

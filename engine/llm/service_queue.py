@@ -36,7 +36,7 @@ class Group:
         prefixes: Shared text; several variants for the orders of listing.
         options: Option texts, none for written texts.
         lead: Beginning of the answer.
-        max_tokens, temperature, top_p, stop: Settings of the sampler, for written texts.
+        max_tokens, temperature, top_p, stop, grammar: Settings of the sampler, for written texts.
     """
 
     kind: Literal["score", "write"]
@@ -47,11 +47,14 @@ class Group:
     temperature: float = 0.0
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
+    grammar: str | None = None
 
     @property
     def settings(self) -> list[str]:
         """The sampler's settings as texts, for keys."""
-        return [str(self.max_tokens), repr(self.temperature), repr(self.top_p), str(len(self.stop)), *self.stop]
+        return [str(self.max_tokens), repr(self.temperature), repr(self.top_p), str(len(self.stop)), *self.stop] + (
+            [] if self.grammar is None else ["grammar", self.grammar]
+        )
 
 
 @dataclass(eq=False)

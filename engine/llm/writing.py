@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.errors import ModelError
 from engine.llm.context import UNIT_TOKENS, Context
+from engine.llm.library import forget_complaints, recent_complaints
 from engine.llm.trie import Tokens
 
 RANDOM_SEED = 0xFFFFFFFF  # llama.cpp takes this seed as "any"
@@ -24,12 +26,14 @@ class Sampling:
         temperature: 0 takes the most probable token.
         top_p: Nucleus from which tokens are drawn, before the temperature acts.
         stop: Texts that end the writing.
+        grammar: What a text may look like, in GBNF with the rule `root`, or None.
     """
 
     max_tokens: int
     temperature: float
     top_p: float
     stop: tuple[str, ...]
+    grammar: str | None = None
 
 
 @dataclass
@@ -150,8 +154,22 @@ def clean_text(raw: bytes, stop: Sequence[str]) -> str | None:
 
 
 def _build_sampler(context: Context, sampling: Sampling, seed: int) -> Any:
+    """Return a sampler chain of its own for one text.
+
+    Raises:
+        ModelError: llama.cpp cannot read the grammar.
+    """
     library = context.library
     chain = library.llama_sampler_chain_init(library.llama_sampler_chain_default_params())
+    if sampling.grammar is not None:
+        forget_complaints()
+        grammar = library.llama_sampler_init_grammar(context.model.vocab, sampling.grammar.encode(), b"root")
+        if not grammar:
+            library.llama_sampler_free(chain)
+            raise ModelError(
+                f"llama.cpp cannot read the grammar{recent_complaints()}; write it in GBNF with a rule `root`"
+            )
+        library.llama_sampler_chain_add(chain, grammar)
     if sampling.temperature <= 0:
         library.llama_sampler_chain_add(chain, library.llama_sampler_init_greedy())
         return chain

@@ -76,10 +76,18 @@ class _CountingModel(ScriptedModel):
         temperature: float,
         top_p: float,
         stop: Sequence[str] = ("\n",),
+        grammar: str | None = None,
     ) -> list[str | None]:
         self.characters += int(sum(len(suffix) + max_tokens * CHARACTERS_PER_TOKEN for suffix in suffixes))
         return super().write(
-            prefix, suffixes, seeds=seeds, max_tokens=max_tokens, temperature=temperature, top_p=top_p, stop=stop
+            prefix,
+            suffixes,
+            seeds=seeds,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            stop=stop,
+            grammar=grammar,
         )
 
 

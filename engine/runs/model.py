@@ -13,6 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engine.errors import ModelError, ModelStopped
 from engine.llm import LanguageModel, ModelIdentity, Scores, load_model
 from engine.llm.client import ServiceModel, connect_model
@@ -126,6 +129,7 @@ class ModelOnDemand:
         temperature: float,
         top_p: float,
         stop: Sequence[str] = ("\n",),
+        grammar: str | None = None,
     ) -> list[str | None]:
         """Return the model's texts; see `LanguageModel.write`.
 
@@ -134,7 +138,14 @@ class ModelOnDemand:
         """
         texts: list[str | None] = self._ask(
             lambda model: model.write(
-                prefix, suffixes, seeds=seeds, max_tokens=max_tokens, temperature=temperature, top_p=top_p, stop=stop
+                prefix,
+                suffixes,
+                seeds=seeds,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                top_p=top_p,
+                stop=stop,
+                grammar=grammar,
             )
         )
         return texts
@@ -148,6 +159,11 @@ class ModelOnDemand:
     def n_situations(self) -> int:
         """Number of situations so far that the model was asked."""
         return 0 if self._model is None else self._model.n_situations
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the model's directions of some texts; see `LanguageModel.embed`."""
+        rows: NDArray[np.float32] = self._ask(lambda model: model.embed(texts))
+        return rows
 
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens of a text."""

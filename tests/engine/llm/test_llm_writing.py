@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from engine.errors import ContextOverflow, ModelError
+from engine.llm.context import Context
 from engine.llm.writing import RANDOM_SEED, clean_text, short_seed
 
 PREFIX = "You live in a small town by the river. " * 8
@@ -104,3 +107,25 @@ def test_long_texts_take_turns(load):
     texts = write(model, [suffix + " It rains." * 300 for suffix in SUFFIXES[:20]], max_tokens=2)
     assert len(texts) == 20
     assert model.n_ctx <= 32_768
+
+
+def test_a_grammar_shapes_every_text(load):
+    grammar = 'root ::= "I say " ("yes" | "no" | "perhaps later") ", because " [a-z ]{5,12} "."'
+    model = load()
+    texts = write(model, grammar=grammar, max_tokens=60)
+    pattern = re.compile(r"I say (yes|no|perhaps later), because [a-z ]{5,12}\.")
+    assert all(text and pattern.fullmatch(text) for text in texts)
+    assert len(set(texts)) > 30
+    with pytest.raises(ModelError, match="cannot read the grammar"):
+        write(model, grammar="root ::= (")
+    assert write(model, grammar=grammar, max_tokens=60) == texts
+
+
+def test_every_text_is_under_way_at_once(load):
+    model = load()
+    write(model, SUFFIXES[:1], max_tokens=1)
+    passes, decode = [], Context.decode
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Context, "decode", lambda context: passes.append(context.batch.size) or decode(context))
+        write(model, SUFFIXES[:32], max_tokens=30)
+    assert passes[2] >= 30 and len(passes) <= 2 + 30, "32 texts are written side by side"
