@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+FORMATS = ("duckdb", "parquet", "csv", "sav", "dta", "graphml", "gexf", "pajek", "matrix")
 LISTED = ("scenarios", "presets", "measures", "networks", "personas", "models", "runs")
 PLANNED = {
     "sweep": "run a study with --replicates, or several studies in turn",
@@ -90,6 +91,11 @@ def _study_file(parser: argparse.ArgumentParser) -> None:
 def _run(parser: argparse.ArgumentParser) -> None:
     _study_file(parser)
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that share the runs")
+    parser.add_argument(
+        "--allow-remote",
+        action="store_true",
+        help="let texts of personas and situations go to the study's model server on another computer; remembered",
+    )
 
 
 def _one_run(parser: argparse.ArgumentParser) -> None:
@@ -121,8 +127,8 @@ def _fork(parser: argparse.ArgumentParser) -> None:
 
 def _export(parser: argparse.ArgumentParser) -> None:
     _one_run(parser)
-    parser.add_argument("--to", choices=("duckdb", "parquet", "csv", "sav", "dta"), required=True, help="form of the export")
-    parser.add_argument("-o", "--out", metavar="PATH", required=True, help="file (duckdb, sav, dta) or folder (parquet, csv)")
+    parser.add_argument("--to", choices=FORMATS, required=True, help="form of the export")
+    parser.add_argument("-o", "--out", metavar="PATH", required=True, help="file to write, or folder (parquet, csv)")
 
 
 def _report(parser: argparse.ArgumentParser) -> None:
@@ -150,6 +156,9 @@ def _models(parser: argparse.ArgumentParser) -> None:
 
 def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("groups", nargs="*", metavar="GROUP", help="groups to run, for example step (default: all)")
+    parser.add_argument("--agents", type=int, metavar="N", help="agents of the large workloads (default: a million)")
+    parser.add_argument("--largest", type=int, metavar="N", help="follow the growth of cost up to so many agents")
+    parser.add_argument("--peers", metavar="PYTHON", help="Python of an environment with other simulators, to compare")
 
 
 def _nothing(parser: argparse.ArgumentParser) -> None:
@@ -178,7 +187,7 @@ VERBS = (
     Verb("export", "Write a run as DuckDB, Parquet or CSV, or its agents as SPSS or Stata file.", "commands.results:export", _export),
     Verb("report", "Write a self-contained report of one or more runs.", "commands.results:report", _report),
     Verb("models", "List, read, fetch and try out model files.", "commands.models:models", _models),
-    Verb("bench", "Run the benchmarks of a source checkout.", "commands.bench:bench", _bench),
+    Verb("bench", "Measure speed on this machine, beside other simulators where they are installed.", "commands.bench:bench", _bench),
     Verb("doctor", "Check this installation and say what to mend.", "doctor:doctor", _nothing),
 )
 
