@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 
 from engine import Measure
+from scenarios._epidemic_people import OLDEST, SEEKER, WORKER
 
 SUSCEPTIBLE, EXPOSED, INFECTIOUS, RECOVERED, DEAD = range(5)
 WEEK = 7
@@ -14,28 +15,18 @@ ADULT = GROUP_STARTS[0]
 
 
 @njit(cache=True, nogil=True)
-def _tally(health, isolating, working, age, essential, worker, seeker, starts):
-    """Return (people by health (5,), adults and isolating adults by group (n_groups + 1, 2), labour (2,)).
+def _tally(health, isolating, working, age, essential, employment, labour, group_of_age):
+    """Return how many people there are of each kind, int64 (5, n_groups, 2, 2, 3, 2).
 
-    The last group is that of the essential workers; labour holds the labour force and those of it without work.
+    Axes: health, group by age, isolating, essential, labour, working.
     """
-    states, groups, labour = np.zeros(5, np.int64), np.zeros((starts.size + 1, 2), np.int64), np.zeros(2, np.int64)
+    n_groups, oldest = group_of_age.max() + 1, group_of_age.size - 1
+    kinds = np.zeros(5 * n_groups * 24, np.int64)
     for i in range(health.size):
-        states[health[i]] += 1
-        if health[i] == DEAD or age[i] < starts[0]:
-            continue
-        group = 0
-        while group + 1 < starts.size and age[i] >= starts[group + 1]:
-            group += 1
-        groups[group, 0] += 1
-        groups[group, 1] += isolating[i]
-        if essential[i]:
-            groups[starts.size, 0] += 1
-            groups[starts.size, 1] += isolating[i]
-        if worker[i] or seeker[i]:
-            labour[0] += 1
-            labour[1] += seeker[i] or not working[i]
-    return states, groups, labour
+        group = group_of_age[min(age[i], oldest)]
+        kind = ((health[i] * n_groups + group) * 2 + isolating[i]) * 2 + essential[i]
+        kinds[(kind * 3 + labour[employment[i]]) * 2 + working[i]] += 1
+    return kinds.reshape((5, n_groups, 2, 2, 3, 2))
 
 
 def count_city(world, people):
@@ -46,21 +37,26 @@ def count_city(world, people):
         people: What `read_people` of the scenario gives.
     """
     population, env = world.population, world.env
-    states, groups, labour = _tally(
+    kinds = _tally(
         population["health"],
         population["isolating"],
         population["working"],
         people.age,
         people.essential,
-        people.worker,
-        people.seeker,
-        np.array(GROUP_STARTS),
+        people.employment,
+        people.labour,
+        np.searchsorted(GROUP_STARTS, np.arange(OLDEST + 1), side="right"),
     )
-    for name, count in zip(("susceptible", "exposed", "infectious", "recovered", "dead"), states.tolist(), strict=True):
+    states = kinds.sum(axis=(1, 2, 3, 4, 5)).tolist()
+    for name, count in zip(("susceptible", "exposed", "infectious", "recovered", "dead"), states, strict=True):
         env[f"n_{name}"] = count
-    for name, (adults, isolating) in zip((*GROUPS, ESSENTIAL), groups.tolist(), strict=True):
-        env[f"adults {name}"], env[f"isolating {name}"] = adults, isolating
-    env["labour_force"], env["without_work"] = labour.tolist()
+    adults = kinds[:DEAD, 1:].sum(axis=0)
+    parts = [*adults, adults[:, :, 1:].sum(axis=0)]
+    for name, part in zip((*GROUPS, ESSENTIAL), parts, strict=True):
+        env[f"adults {name}"], env[f"isolating {name}"] = int(part.sum()), int(part[1].sum())
+    force = adults.sum(axis=(0, 1, 2))
+    env["labour_force"] = int(force[SEEKER:].sum())
+    env["without_work"] = int(force[SEEKER].sum() + force[WORKER, 0])
 
 
 def note_cases(env, step, new_infections, new_cases):

@@ -9,6 +9,7 @@ from engine import MicrocosmError
 HOUSEHOLD, WORK, SCHOOL = "household", "work", "school"
 WORKS = ("employed full time", "employed part time", "self-employed")
 SEEKS = ("unemployed",)
+OUTSIDE, SEEKER, WORKER = range(3)
 OLDEST = 120
 LAYERS = [  # sizes of workplaces and classes, and the number of ties in the community, are ours
     {"name": HOUSEHOLD, "kind": "households", "area": "area"},
@@ -32,12 +33,24 @@ LAYERS = [  # sizes of workplaces and classes, and the number of ties in the com
 
 @dataclass(frozen=True)
 class People:
-    """What the mechanism reads of the personas, arrays of shape (n,)."""
+    """What the mechanism reads of the personas.
+
+    Attributes:
+        age: Years, integers (n,).
+        essential: Who has a job that goes on when others stay at home, boolean (n,).
+        employment: Code of the main activity (n,).
+        labour: OUTSIDE, SEEKER or WORKER by that code, int8.
+    """
 
     age: np.ndarray
     essential: np.ndarray
-    worker: np.ndarray
-    seeker: np.ndarray
+    employment: np.ndarray
+    labour: np.ndarray
+
+    @property
+    def worker(self):
+        """Who has a job, boolean (n,)."""
+        return (self.labour == WORKER)[self.employment]
 
 
 def read_people(world):
@@ -47,10 +60,9 @@ def read_people(world):
         raise MicrocosmError(
             "the city needs the age of its people; take a recipe with it, or add population.columns.age"
         )
-    worker = seeker = np.zeros(n, bool)
+    essential = population["essential_worker"] if "essential_worker" in columns else np.zeros(n, bool)
+    employment, labour = np.zeros(n, np.int16), np.zeros(1, np.int8)
     if "employment" in columns:
-        labels, codes = columns["employment"].labels, population["employment"]
-        worker = np.array([label in WORKS for label in labels])[codes]
-        seeker = np.array([label in SEEKS for label in labels])[codes]
-    essential = population.get("essential_worker", np.zeros(n, bool)).astype(bool, copy=False)
-    return People(population["age"], essential, worker, seeker)
+        employment, labels = population["employment"], columns["employment"].labels
+        labour = np.array([WORKER if label in WORKS else SEEKER if label in SEEKS else OUTSIDE for label in labels])
+    return People(population["age"], essential.astype(bool, copy=False), employment, labour.astype(np.int8))

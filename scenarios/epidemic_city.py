@@ -140,7 +140,7 @@ class EpidemicCity:
             health[world.rng("initial_infected").choice(n, params.initial_infected, replace=False)] = INFECTIOUS
             population["health"] = health
         if "working" not in world.given:
-            population["working"] = people.worker.copy()
+            population["working"] = people.worker
         world.env["weeks"] = 0
         note_cases(world.env, 0, np.count_nonzero(population["health"] != SUSCEPTIBLE), 0)
         count_city(world, people)
@@ -160,7 +160,8 @@ class EpidemicCity:
 
     def _decide(self, world, people):
         params, population, env = world.params, world.population, world.env
-        isolating, working = np.zeros(world.n_agents, bool), people.worker.copy()
+        worker = people.worker
+        isolating, working = np.zeros(world.n_agents, bool), worker.copy()
         env["weeks"] = env["weeks"] + 1 if params.restrictions else 0
         if params.behaviour:
             seen = {"cases": per_100k(env["weekly_cases"], world), "weeks": env["weeks"], "payment": params.payment}
@@ -171,7 +172,7 @@ class EpidemicCity:
             home = world.network.layers.get(HOUSEHOLD)
             if home is not None:
                 follow_adult(isolating, adult & alive, home.indptr, home.indices)
-            who = np.flatnonzero(alive & people.worker)
+            who = np.flatnonzero(alive & worker)
             at_home = isolating[who]
             working[who] = world.decide(work, who, essential=people.essential[who], at_home=at_home, **seen) == 0
         population["isolating"], population["working"] = isolating, working
