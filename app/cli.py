@@ -159,6 +159,10 @@ def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--agents", type=int, metavar="N", help="agents of the large workloads (default: a million)")
     parser.add_argument("--largest", type=int, metavar="N", help="follow the growth of cost up to so many agents")
     parser.add_argument("--peers", metavar="PYTHON", help="Python of an environment with other simulators, to compare")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="threads of the language model (default: cores less 1)"
+    )
+    parser.add_argument("--quick", action="store_true", help="tiny workloads, to see that everything works")
 
 
 def _nothing(parser: argparse.ArgumentParser) -> None:
@@ -184,10 +188,15 @@ VERBS = (
     Verb("inject", "Give a running run new interventions.", "commands.running:inject", _inject),
     Verb("answer", "Play an agent: answer what a waiting run asks.", "commands.seats:answer", _answer),
     Verb("fork", "Start a run that branches off another at a step.", "commands.running:fork", _fork),
-    Verb("export", "Write a run as DuckDB, Parquet or CSV, or its agents as SPSS or Stata file.", "commands.results:export", _export),
+    Verb("export", "Write a run's tables, agents or ties for other programs.", "commands.results:export", _export),
     Verb("report", "Write a self-contained report of one or more runs.", "commands.results:report", _report),
     Verb("models", "List, read, fetch and try out model files.", "commands.models:models", _models),
-    Verb("bench", "Measure speed on this machine, beside other simulators where they are installed.", "commands.bench:bench", _bench),
+    Verb(
+        "bench",
+        "Measure speed on this machine, beside other simulators where they are installed.",
+        "commands.bench:bench",
+        _bench,
+    ),
     Verb("doctor", "Check this installation and say what to mend.", "doctor:doctor", _nothing),
 )
 

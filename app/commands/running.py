@@ -15,7 +15,7 @@ from app.progress import ProgressLines
 from app.terminal import as_duration, complain, say, say_fields, say_json
 from engine.errors import Problem, RunError, StudyError
 from engine.experiment import create_experiment, expand_arms, start_experiment
-from engine.llm import check_model
+from engine.llm import allow_server, check_model
 from engine.loading import dump_study, load_study
 from engine.runs import (
     RunInfo,
@@ -58,6 +58,8 @@ def run(arguments: Namespace) -> int:
         raise RunError(f"--workers {arguments.workers} is not in [1, {MAX_WORKERS}]")
     for _, arm in expand_arms(study):
         if any(part.policy in LANGUAGE_POLICIES for part in arm.decisions.values()):
+            if arguments.allow_remote and arm.model.url is not None:
+                allow_server(workspace.path, arm.model.url)
             check_model(arm.model, workspace.models)
     if study.arms:
         experiment = create_experiment(workspace, study, base=base)

@@ -6,12 +6,14 @@ llama-cpp-python is imported only when a model is loaded; without it everything 
 from engine.llm.models import check_model, find_model, list_models, load_model, pocket_path, read_model_info
 from engine.llm.protocol import LanguageModel, ModelIdentity, Scores
 from engine.llm.scripted import ScriptedModel
+from engine.llm.server_http import allow_server
 
 __all__ = [
     "LanguageModel",
     "ModelIdentity",
     "Scores",
     "ScriptedModel",
+    "allow_server",
     "check_model",
     "find_model",
     "list_models",

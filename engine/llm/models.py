@@ -14,6 +14,7 @@ from engine.errors import ModelError
 from engine.llm.header import Header, quantization_of, read_header
 from engine.llm.protocol import LanguageModel, ModelIdentity
 from engine.llm.scripted import ScriptedModel
+from engine.llm.server_http import check_consent
 from engine.registry import nearest
 from engine.spec import ModelSpec
 
@@ -61,12 +62,15 @@ def list_models(models_folder: Path | None) -> list[str]:
 
 
 def check_model(spec: ModelSpec, models_folder: Path | None = None) -> Path:
-    """Check cheaply that a model can be loaded, and return its path (`scripted` for the double).
+    """Check cheaply that a model can be loaded, and return its path (`scripted` for the double, a server's address).
 
     Raises:
-        ModelError: missing, a folder, not GGUF, truncated, damaged, an adapter or projector, or too large for the
-            memory that is available now.
+        ModelError: a server beyond this computer that is not allowed; or a file that is missing, a folder, not GGUF,
+            truncated, damaged, an adapter or projector, or too large for the memory that is available now.
     """
+    if spec.url is not None:
+        check_consent(spec.url, models_folder.parent if models_folder else None)
+        return Path(spec.url)
     if spec.file == SCRIPTED:
         return Path(SCRIPTED)
     path = find_model(spec.file, models_folder)
@@ -230,7 +234,9 @@ def load_model(
         ModelError: `MICROCOSM_NO_MODEL=1` is set, llama-cpp-python is missing, or `check_model` refuses the file.
     """
     if os.environ.get("MICROCOSM_NO_MODEL") == "1":
-        raise ModelError(f"MICROCOSM_NO_MODEL=1 forbids loading the language model '{spec.file}'; unset it to load one")
+        raise ModelError(f"MICROCOSM_NO_MODEL=1 forbids loading the language model '{spec.label}'; unset it to do so")
+    if spec.url is not None:
+        return _open_server(spec, models_folder, should_stop)
     if spec.file == SCRIPTED:
         return ScriptedModel()
     path = find_model(spec.file, models_folder)
@@ -247,12 +253,24 @@ def load_model(
     return LlamaCppModel(path, identity, spec, should_stop=should_stop, n_threads=n_threads)
 
 
+def _open_server(
+    spec: ModelSpec, models_folder: Path | None, should_stop: Callable[[], bool] | None = None
+) -> LanguageModel:
+    from engine.llm.server import open_server
+
+    return open_server(spec, workspace=models_folder.parent if models_folder else None, should_stop=should_stop)
+
+
 def identify_model(spec: ModelSpec, models_folder: Path | None = None) -> ModelIdentity:
-    """Return which model a study names, without loading it; reads the file once for its sha256.
+    """Return which model a study names, without loading it; reads the file once for its sha256, or asks the server.
 
     Raises:
         ModelError: there is no such model, or it is no whole GGUF file.
     """
+    if spec.url is not None:
+        server = _open_server(spec, models_folder)
+        server.close()
+        return server.identity
     if spec.file == SCRIPTED:
         return ScriptedModel().identity
     path = find_model(spec.file, models_folder)

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from engine.errors import MicrocosmError, ModelStopped, StorageFull
+from engine.errors import MicrocosmError, ModelStopped, ServerError, StorageFull
 from engine.llm import LanguageModel
 from engine.loading import default_study
 from engine.network import layout_nodes
@@ -132,7 +132,7 @@ class Execution:
                 (self.folder / RESERVE_NAME).unlink(missing_ok=True)
             known = isinstance(error, MicrocosmError)
             message = str(error) if known else f"an unexpected {type(error).__name__}: {error} (see worker.log)"
-            return self._finish("failed", message)
+            return self._finish("interrupted" if isinstance(error, ServerError) else "failed", message)
         finally:
             if self.frames is not None:
                 self.frames.close()
@@ -225,7 +225,7 @@ class Execution:
             final |= {"status": "failed", "message": f"{error}"}
         (self.folder / RESERVE_NAME).unlink(missing_ok=True)
         peak = max(peak_rss_bytes(), int(self.known.get("peak_rss_bytes") or 0))
-        wall = float(self.known.get("wall_s") or 0.0) + now - self._began
+        wall = float(self.known.get("wall_s") or 0.0) + time.time() - self._began
         self._say(**final, **self._phase_s, phase="", peak_rss_bytes=peak, wall_s=wall)
         return str(final["status"])
 
