@@ -18,11 +18,20 @@ from numpy.typing import NDArray
 
 from engine import registry
 from engine.errors import NetworkError
+from engine.network.formats import (
+    GEXF_SUFFIXES,
+    PAJEK_SUFFIXES,
+    is_matrix,
+    read_gexf,
+    read_matrix,
+    read_pajek,
+    to_networkx,
+)
 from engine.network.graph import Graph, edges_to_graph, named_rows
 
 GRAPHML_SUFFIXES = (".graphml", ".xml")
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
-MAX_GRAPHML_TIES = 2_000_000
+SUFFIXES = CSV_SUFFIXES + GRAPHML_SUFFIXES + GEXF_SUFFIXES + PAJEK_SUFFIXES
 _SEPARATORS = (",", ";", "\t")
 _FIRST_ROW = 2  # the header is row 1
 
@@ -60,7 +69,7 @@ def find_network_file(path: str, base: Path | None = None) -> Path:
     shipped = Path(str(importlib.resources.files("scenarios") / "networks"))
     if Path(path).name == path and (shipped / path).is_file():
         return shipped / path
-    known = [item.name for item in sorted(shipped.iterdir()) if item.suffix in GRAPHML_SUFFIXES + CSV_SUFFIXES]
+    known = [item.name for item in sorted(shipped.iterdir()) if item.suffix in SUFFIXES]
     folder = (base or Path()).absolute()
     raise NetworkError(f"no file '{path}' in {folder} or among the shipped networks{registry.nearest(path, known)}")
 
@@ -74,24 +83,41 @@ def read_graph(
     *,
     directed: bool = False,
 ) -> Graph:
-    """Read the ties of n agents from a CSV list or GraphML, told apart by the file's suffix.
+    """Read the ties of n agents from a CSV list or matrix, GraphML, GEXF or Pajek, told apart by the file's suffix.
+
+    A CSV file without the named columns that is as wide as its first row of numbers is a matrix.
 
     Raises:
         NetworkError: another suffix, or a file that cannot be read or does not fit n agents.
     """
     suffix = path.suffix.lower()
-    if suffix in CSV_SUFFIXES:
+    if suffix not in SUFFIXES:
+        raise NetworkError(f"{path.name}: files of ties end in {', '.join(SUFFIXES)}; rename or convert it")
+    if suffix in CSV_SUFFIXES and not is_matrix(path, (source, target)):
         return read_csv_ties(path, n, source, target, weight, directed=directed)
-    if suffix not in GRAPHML_SUFFIXES:
-        allowed = ", ".join(CSV_SUFFIXES + GRAPHML_SUFFIXES)
-        raise NetworkError(f"{path.name}: files of ties end in {allowed}; rename or convert it")
-    held = read_graphml(path)
-    graph = held.graph
+    graph, names, _ = read_named(path, directed=directed)
     if graph.n != n:
         raise NetworkError(
             f"{path.name} has {graph.n} nodes, but the population has {n} agents; set population.size to {graph.n}"
         )
-    return replace(graph, file_ids=() if held.node_ids == tuple(map(str, range(n))) else held.node_ids)
+    return replace(graph, file_ids=() if names == tuple(map(str, range(n))) else names)
+
+
+def read_named(path: Path, *, directed: bool = False) -> tuple[Graph, tuple[str, ...], dict[str, list[Any]]]:
+    """Read a file that names its nodes; returns (ties, names in order, node attributes by name).
+
+    Raises:
+        NetworkError: the file cannot be read.
+    """
+    suffix = path.suffix.lower()
+    if suffix in GEXF_SUFFIXES:
+        return read_gexf(path)
+    if suffix in PAJEK_SUFFIXES:
+        return read_pajek(path)
+    if suffix in CSV_SUFFIXES:
+        return read_matrix(path, directed=directed)
+    held = read_graphml(path)
+    return held.graph, held.node_ids, held.columns
 
 
 def count_ties(path: Path, n: int) -> int:
@@ -100,9 +126,9 @@ def count_ties(path: Path, n: int) -> int:
     Raises:
         NetworkError: as `read_graph`, but for the contents of a CSV list.
     """
-    if path.suffix.lower() in CSV_SUFFIXES:
+    if path.suffix.lower() in CSV_SUFFIXES and not is_matrix(path, ("source", "target")):
         return max(_read_bytes(path).count(b"\n") - 1, 0)
-    return read_graph(path, n).n_ties
+    return read_named(path, directed=True)[0].n_ties
 
 
 def read_csv_ties(
@@ -288,13 +314,13 @@ def _node_columns(held: Any) -> dict[str, list[Any]]:
 
 
 def read_node_columns(path: Path) -> dict[str, list[Any]]:
-    """Return the node attributes of a GraphML file by name, in the order of agents; `node_id` holds the file's names.
+    """Return the node attributes of a network file by name, in the order of agents; `node_id` holds the file's names.
 
     Raises:
-        NetworkError: as `read_graphml`.
+        NetworkError: as `read_named`.
     """
-    found = read_graphml(path)
-    return {"node_id": list(found.node_ids), **found.columns}
+    _, names, columns = read_named(path, directed=True)
+    return {"node_id": list(names), **columns}
 
 
 def export_edges(graph: Graph) -> pl.DataFrame:
@@ -320,21 +346,6 @@ def write_graphml(graph: Graph, path: Path, columns: Mapping[str, Sequence[Any]]
     Raises:
         NetworkError: too many ties, or a column that does not have one value per agent.
     """
-    if graph.n_ties > MAX_GRAPHML_TIES:
-        raise NetworkError(
-            f"{graph.n_ties} ties are too many for GraphML (at most {MAX_GRAPHML_TIES}); export CSV instead"
-        )
-    held = nx.DiGraph() if graph.directed else nx.Graph()
-    held.add_nodes_from(range(graph.n))
-    for name, values in (columns or {}).items():
-        if len(values) != graph.n:
-            raise NetworkError(f"column '{name}' has {len(values)} values for {graph.n} agents; give one each")
-        plain = np.asarray(values).tolist() if isinstance(values, np.ndarray) else list(values)
-        nx.set_node_attributes(held, {i: value for i, value in enumerate(plain) if value is not None}, name)
-    source, target, weight = (part.tolist() for part in graph.edges())
-    if graph.weights is None:
-        held.add_edges_from(zip(source, target, strict=True))
-    else:
-        held.add_weighted_edges_from(zip(source, target, weight, strict=True))
+    held = to_networkx(graph, columns, form="GraphML")
     nx.write_graphml_xml(held, str(path), infer_numeric_types=True)
     return path

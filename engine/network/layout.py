@@ -81,15 +81,15 @@ def _sampled_ids(graph: Graph, seed: int, limit: int, groups: NDArray[np.integer
 def _quotas(strata: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
     """Return how many agents of each stratum a sample has: its share of `limit`, by largest remainders."""
     share = np.bincount(strata) * (limit / strata.size)
-    quotas = np.floor(share).astype(np.int64)
+    quotas: NDArray[np.int64] = np.floor(share).astype(np.int64)
     largest = np.argsort(quotas - share, kind="stable")[: limit - int(quotas.sum())]
     quotas[largest] += 1
     return quotas
 
 
 def _first_of_each(strata: NDArray[np.int64], order: NDArray[np.int64], quotas: NDArray[np.int64]) -> NDArray[np.int64]:
-    chosen = [order[strata == stratum][:quota] for stratum, quota in enumerate(quotas)]
-    return np.concatenate(chosen)
+    chosen: NDArray[np.int64] = np.concatenate([order[strata == k][:quota] for k, quota in enumerate(quotas)])
+    return chosen
 
 
 def _grid_block(lattice: tuple[int, ...], limit: int) -> NDArray[np.int64]:

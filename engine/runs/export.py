@@ -9,7 +9,8 @@ from pathlib import Path
 
 import duckdb
 
-from engine.errors import PopulationError, ReportError
+from engine.errors import NetworkError, PopulationError, ReportError
+from engine.runs.graph_export import FORMS, write_ties
 from engine.runs.records import STUDY_NAME, read_info
 from engine.runs.statistics_export import write_agents
 from engine.store.catalog import Catalog
@@ -18,8 +19,9 @@ from engine.store.database import connect, fill
 from engine.store.disk import storage_errors
 from engine.store.schema import literal, quoted
 
-FORMATS = ("duckdb", "parquet", "csv", "sav", "dta")
-_FILES = ("duckdb", "sav", "dta")
+FORMATS = ("duckdb", "parquet", "csv", "sav", "dta", *FORMS)
+_FILES = ("duckdb", "sav", "dta", *FORMS)
+_SUFFIXES = {"sav": ".sav", "dta": ".dta", **FORMS}
 LEFT_OUT = ("situation_parts", "digests")
 _FORMULA = "^[=+@\\t\\r-]"
 
@@ -30,7 +32,8 @@ def export_run(folder: Path, to: str, out: Path) -> Path:
     Args:
         folder: The run's folder; of a run that goes on, what it has committed so far.
         to: duckdb (one file), parquet or csv (a folder with one file per table and the study), sav or dta (the agents,
-            one row each, with labels and missing codes, and a codebook beside the file).
+            one row each, with labels and missing codes, and a codebook beside the file); graphml, gexf, pajek or
+            matrix (the ties of the last step, one file per layer, with the agents' columns where the form has them).
         out: File or folder to write; must not exist yet, an empty folder excepted.
 
     Raises:
@@ -39,8 +42,8 @@ def export_run(folder: Path, to: str, out: Path) -> Path:
     """
     if to not in FORMATS:
         raise ReportError(f"'{to}' is not a form of export; valid: {', '.join(FORMATS)}")
-    if to in ("sav", "dta") and out.suffix.lower() != f".{to}":
-        raise ReportError(f"'{out.name}' must end in .{to}; name the file so")
+    if to in _SUFFIXES and out.suffix.lower() != _SUFFIXES[to]:
+        raise ReportError(f"'{out.name}' must end in {_SUFFIXES[to]}; name the file so")
     read_info(folder)
     if out.exists() and (to in _FILES or not out.is_dir() or any(out.iterdir())):
         raise ReportError(f"{out} exists already; name another place, or delete it first")
@@ -122,10 +125,21 @@ def _safe_column(name: str, kind: str) -> str:
     return f"{value} as {quoted(heading)}"
 
 
+def _export_ties(to: str) -> Callable[[Path, Path], Path]:
+    def export(folder: Path, out: Path) -> Path:
+        try:
+            return write_ties(folder, to, out)
+        except NetworkError as error:
+            raise ReportError(str(error)) from None
+
+    return export
+
+
 _EXPORTS: Mapping[str, Callable[[Path, Path], Path]] = {
     "duckdb": _export_duckdb,
     "parquet": _export_parquet,
     "csv": _export_csv,
     "sav": _export_statistics,
     "dta": _export_statistics,
+    **{form: _export_ties(form) for form in FORMS},
 }

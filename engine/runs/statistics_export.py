@@ -32,10 +32,7 @@ def describe_agents(folder: Path) -> tuple[Survey, dict[str, str]]:
     study, inputs = read_study(folder), inputs_of(folder)
     columns = persona_columns(study.population, inputs, folder)
     origins = people_origins(study.population, inputs, folder)
-    agents = query(folder, "select * from agents order by agent_id")
-    states = _state_columns(folder)
-    last = _last_states(folder, states)
-    frame = agents.join(last, on="agent_id", how="left", maintain_order="left") if len(last.columns) > 1 else agents
+    frame, states = last_agents(folder), _state_columns(folder)
     for name, column in states.items():
         columns[f"initial_{name}"] = column
     named = {**columns, **states, "agent_id": Column("integer", "int64", help="Number of the agent in the run.")}
@@ -67,6 +64,13 @@ def _last_states(folder: Path, states: Mapping[str, Column]) -> pl.DataFrame:
             labels = pl.Series(name, list(column.labels), dtype=pl.String)
             frame = frame.with_columns(labels.gather(frame[name].cast(pl.UInt32)).alias(name))
     return frame
+
+
+def last_agents(folder: Path) -> pl.DataFrame:
+    """Return one row per agent: number, persona columns, steps of coming and going, and the last recorded states."""
+    agents = query(folder, "select * from agents order by agent_id")
+    last = _last_states(folder, _state_columns(folder))
+    return agents.join(last, on="agent_id", how="left", maintain_order="left") if len(last.columns) > 1 else agents
 
 
 def write_agents(folder: Path, out: Path) -> Path:
