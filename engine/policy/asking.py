@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import numpy as np
 from engine.decision import FloatArray
 from engine.llm import LanguageModel
 from engine.policy.reading import Listing, Prompt, debias, log_probabilities, read_answers
-from engine.policy.records import Situation, content_id, content_key
+from engine.policy.records import Situation, bordered, content_id, content_key
 
 CHUNK = 512
 """Situations or texts asked in one call; each chunk is journalled before the next, so a crash loses no more."""
@@ -158,21 +159,22 @@ class Asker:
         Equal prompts are asked once. A new situation costs the model exactly one situation.
         """
         settings = f"{self.model_file} {scoring.words}"
-        keys = [_key_of(decision, settings, prompt) for prompt in prompts]
-        fresh: dict[Listing, dict[str, str]] = {}
+        keys = _keys_of(decision, settings, prompts)
+        fresh: dict[int, dict[str, Prompt]] = {}
         found: dict[str, Situation] = {}
         for key, prompt in zip(keys, prompts, strict=True):
-            if key in found or key in fresh.get(prompt.listing, {}):
+            if key in found or key in fresh.get(id(prompt.listing), {}):
                 continue
             held = self._held.get(key) or self._from_journal(step, key, decision, prompt)
             if held is None:
-                fresh.setdefault(prompt.listing, {})[key] = prompt.body
+                fresh.setdefault(id(prompt.listing), {})[key] = prompt
             else:
                 found[key] = held
                 self.counts["cache_hits"] += 1
-        for listing, bodies in fresh.items():
-            for part in batched(bodies.items(), CHUNK):
-                found |= self._score(step, decision, listing, dict(part), scoring)
+        for same in fresh.values():
+            for part in batched(same.items(), CHUNK):
+                listing, bodies = part[0][1].listing, {key: prompt.body for key, prompt in part}
+                found |= self._score(step, decision, listing, bodies, scoring)
         new = [found[key] for key in dict.fromkeys(keys) if key not in self.asked]
         for situation in new:
             self.asked[situation.key] = step
@@ -250,7 +252,7 @@ class Asker:
             mean: list[float] = answers.mean[0].tolist()
             return mean
 
-        key = _key_of(decision, f"{self.model_file} neutral", prompt)
+        (key,) = _keys_of(decision, f"{self.model_file} neutral", [prompt])
         return np.array(self.recall(step, "neutral", key, ask), np.float64)
 
     def texts(
@@ -305,9 +307,20 @@ class Asker:
         return [self._found["reason", key] for key in keys]
 
 
-def _key_of(decision: str, settings: str, prompt: Prompt) -> str:
-    listing = prompt.listing
-    parts = [decision, settings, *listing.prefixes, prompt.suffix, *listing.options]
-    if listing.separately or any(listing.tails):
-        parts += ["separately" if listing.separately else "listed last", *listing.tails]
-    return content_key(parts)
+def _keys_of(decision: str, settings: str, prompts: Sequence[Prompt]) -> list[str]:
+    """Return the content key of each prompt; what prompts of one listing share is hashed once."""
+    shared: dict[int, tuple[Any, bytes]] = {}
+    keys = []
+    for prompt in prompts:
+        held = shared.get(id(prompt.listing))
+        if held is None:
+            listing = prompt.listing
+            begun = hashlib.blake2b(bordered([decision, settings, *listing.prefixes]), digest_size=16)
+            rest = [*listing.options]
+            if listing.separately or any(listing.tails):
+                rest += ["separately" if listing.separately else "listed last", *listing.tails]
+            held = shared[id(listing)] = begun, bordered(rest)
+        digest = held[0].copy()
+        digest.update(bordered([prompt.suffix]) + held[1])
+        keys.append(digest.hexdigest())
+    return keys

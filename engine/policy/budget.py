@@ -37,7 +37,7 @@ class Shortener:
         asker: Counts tokens by the model; what was kept is journalled, so that a replay needs no model.
         step: Step of the run.
         model: The study's model with its budget.
-        cut: Part -> number of prompts in which it was shortened, and sentences left out.
+        cut: Part -> agents, prompts in which it was shortened, and sentences left out.
     """
 
     asker: Asker
@@ -50,14 +50,20 @@ class Shortener:
         share = None if self.model.budget is None else getattr(self.model.budget, part)
         return None if share is None or self.model.n_ctx is None else int(share * self.model.n_ctx)
 
-    def sentences(self, part: str, pieces: Sequence[str], separator: str = " ") -> list[str]:
-        """Return the first pieces (persona sentences, observed lines) that fit the budget of their part."""
-        return list(pieces[: self._kept(part, pieces, separator, first=True)])
+    def sentences(self, persona: Sequence[str], n_agents: int) -> list[str]:
+        """Return the first persona sentences that fit their budget, for a prompt that n agents share."""
+        return list(persona[: self._kept("persona", persona, " ", n_agents, first=True)])
 
-    def texts(self, texts: Mapping[str, str]) -> dict[str, str]:
+    def observed(self, seen: Mapping[str, str], n_agents: int) -> dict[str, str]:
+        """Return the first observed columns whose lines fit their budget."""
+        lines = [f"{name}: {text}." for name, text in seen.items()]
+        kept = self._kept("observation", lines, "\n", n_agents, first=True)
+        return {name: seen[name] for name in list(seen)[:kept]}
+
+    def texts(self, texts: Mapping[str, str], n_agents: int) -> dict[str, str]:
         """Return free texts without their oldest sentences, the first text first, so that all fit together."""
         pieces = [(name, sentence) for name, text in texts.items() for sentence in split_sentences(text)]
-        kept = self._kept("texts", [sentence for _, sentence in pieces], "", first=False)
+        kept = self._kept("texts", [sentence for _, sentence in pieces], "", n_agents, first=False)
         if kept == len(pieces):
             return dict(texts)
         left = dict.fromkeys(texts, "")
@@ -65,20 +71,20 @@ class Shortener:
             left[name] += sentence
         return left
 
-    def _kept(self, part: str, pieces: Sequence[str], separator: str, *, first: bool) -> int:
+    def _kept(self, part: str, pieces: Sequence[str], separator: str, n_agents: int, *, first: bool) -> int:
         """Return how many pieces fit, from the first or from the last on."""
-        limit, whole = self.limit(part), separator.join(pieces)
-        if limit is None or len(whole.encode()) <= limit:  # no token is shorter than a byte
+        limit = self.limit(part)
+        if limit is None or len((whole := separator.join(pieces)).encode()) <= limit:  # no token is shorter than a byte
             return len(pieces)
 
         def fits(k: int) -> bool:
             chosen = pieces[:k] if first else pieces[len(pieces) - k :]
             return self.asker.model.count_tokens(separator.join(chosen)) <= limit
 
-        key = content_key(["shortened", part, str(limit), self.asker.model_file, separator, *pieces])
+        key = content_key(["shortened", part, str(limit), self.asker.model_file, whole])
         kept = int(self.asker.recall(self.step, "shortened", key, lambda: fitting(len(pieces), fits), together=True))
         if kept < len(pieces):
-            counted = self.cut.setdefault(part, [0, 0])
-            counted[0] += 1
-            counted[1] += len(pieces) - kept
+            counted = self.cut.setdefault(part, [0, 0, 0])
+            for place, n in enumerate((n_agents, 1, len(pieces) - kept)):
+                counted[place] += n
         return kept

@@ -96,14 +96,15 @@ class Message:
     situation_id: int
 
 
+def bordered(parts: Sequence[str]) -> bytes:
+    """Return some texts as bytes, each after its length, so that their borders cannot be mistaken."""
+    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+    return b"".join(len(part).to_bytes(8, "little") + part for part in encoded)
+
+
 def content_key(parts: Sequence[str]) -> str:
     """Return the hexadecimal BLAKE2b-128 of some texts, unambiguous in their borders."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        encoded = part.encode("utf-8", "surrogatepass")
-        digest.update(len(encoded).to_bytes(8, "little"))
-        digest.update(encoded)
-    return digest.hexdigest()
+    return hashlib.blake2b(bordered(parts), digest_size=16).hexdigest()
 
 
 def content_id(key: str) -> int:

@@ -47,9 +47,12 @@ class _Shown:
     n_codes: int
     text_of: TextOf
 
-    def text(self, row: int) -> str:
-        code = int(self.codes[row])
-        return self.text_of(code) if callable(self.text_of) else self.text_of[code]
+    def texts(self, rows: IntArray) -> list[str]:
+        """Return the words of some rows; those of a code are made once."""
+        codes = self.codes[rows].tolist()
+        words = self.text_of if callable(self.text_of) else self.text_of.__getitem__
+        made = {code: words(code) for code in dict.fromkeys(codes)}
+        return [made[code] for code in codes]
 
 
 def lift(room: Room, call: Call) -> Lifted:
@@ -65,28 +68,21 @@ def lift(room: Room, call: Call) -> Lifted:
         parts.append((listings.codes, len(listings.all)))
     first, group = group_codes(parts, call.agents.size)
     shortener = Shortener(room.asker, room.step, room.study.model)
-    sizes = np.bincount(group, minlength=first.size)
-    prompts: list[Prompt] = []
-    affected = dict[str, int]()
-    for row, size in zip(first.tolist(), sizes.tolist(), strict=True):
-        before = {part: counted[0] for part, counted in shortener.cut.items()}
-        body = _render(room, call.ask, shown, row, shortener)
-        for part, counted in shortener.cut.items():
-            if counted[0] > before.get(part, 0):
-                affected[part] = affected.get(part, 0) + size
-        prompts.append(Prompt(listings.of(row), body))
+    sizes = np.bincount(group, minlength=first.size).tolist()
+    bodies = _render(room, call.ask, shown, first, sizes, shortener)
+    prompts = tuple(Prompt(listings.of(row), body) for row, body in zip(first.tolist(), bodies, strict=True))
     room.asker.journal_together(room.step)
-    for part, (n_situations, n_sentences) in shortener.cut.items():
+    for part, (n_agents, n_situations, n_sentences) in shortener.cut.items():
         room.emit(
             "shortened",
             decision=call.ask.name,
             part=part,
-            agents=affected[part],
+            agents=n_agents,
             situations=n_situations,
             sentences=n_sentences,
             limit_tokens=shortener.limit(part),
         )
-    return Lifted(call, tuple(prompts), group, first)
+    return Lifted(call, prompts, group, first)
 
 
 def _shown_texts(room: Room, call: Call) -> list[_Shown]:
@@ -112,12 +108,17 @@ def _shown_column(room: Room, name: str, agents: IntArray) -> _Shown:
     column, values = room.persona.columns[name], room.population[name][agents]
     if column.kind == "text":
         codes, texts = object_codes(values)
-        return _Shown("persona", name, codes, max(len(texts), 1), texts)
+        phrases = [field_phrase(name, column, text, room.persona.lang) for text in texts]
+        return _Shown("persona", name, codes, max(len(texts), 1), phrases)
     everyone = room.population[name]
     low, high = (float(everyone.min()), float(everyone.max())) if column.kind in ("float", "integer") else (0.0, 0.0)
     presentation = column.shown(low, high)
     assert presentation is not None
-    return _Shown("persona", name, presentation.codes(values), presentation.n_codes, presentation.text)
+
+    def phrase(code: int) -> str:
+        return field_phrase(name, column, presentation.text(code), room.persona.lang)
+
+    return _Shown("persona", name, presentation.codes(values), presentation.n_codes, phrase)
 
 
 def _shown_columns(call: Call) -> list[_Shown]:
@@ -125,31 +126,40 @@ def _shown_columns(call: Call) -> list[_Shown]:
     for name, presentation in call.ask.shows.items():
         if name not in call.columns:
             raise DecisionError(f"'{call.ask.name}' shows the column '{name}', which its caller did not give")
-        codes = presentation.codes(call.columns[name])
+        values = call.columns[name]
+        if values.size and values.strides == (0,):  # one value for all
+            codes = np.broadcast_to(presentation.codes(values[:1]), values.shape)
+        else:
+            codes = presentation.codes(values)
         shown.append(_Shown("seen", name, codes, presentation.n_codes, presentation.text))
     return shown
 
 
-def _render(room: Room, ask: Decision | Writing, shown: Sequence[_Shown], row: int, shortener: Shortener) -> str:
-    announcement, texts, persona, seen = "", dict[str, str](), list[str](), dict[str, str]()
-    for one in shown:
-        text = one.text(row)
-        if one.kind == "announcement":
-            announcement = text
-        elif one.kind == "text":
-            texts[one.name] = text
-        elif one.kind == "persona":
-            persona.append(field_phrase(one.name, room.persona.columns[one.name], text, room.persona.lang))
-        else:
-            seen[one.name] = text
-    names = list(seen)[: len(shortener.sentences("observation", [f"{key}: {text}." for key, text in seen.items()]))]
-    return build_suffix(
-        ask,
-        announcement,
-        shortener.texts(texts),
-        shortener.sentences("persona", persona),
-        {name: seen[name] for name in names},
-    )
+def _render(
+    room: Room,
+    ask: Decision | Writing,
+    shown: Sequence[_Shown],
+    first: IntArray,
+    sizes: Sequence[int],
+    shortener: Shortener,
+) -> list[str]:
+    """Return each situation's own part of the prompt, from its first agent's row."""
+    columns = [one.texts(first) for one in shown]
+    kinds = {kind: [i for i, one in enumerate(shown) if one.kind == kind] for kind in ("announcement", "text", "seen")}
+    persona = [i for i, one in enumerate(shown) if one.kind == "persona"]
+    names = [one.name for one in shown]
+    bodies = []
+    for place, n_agents in enumerate(sizes):
+        announcement = "".join(columns[i][place] for i in kinds["announcement"])
+        texts = {names[i]: columns[i][place] for i in kinds["text"]}
+        sentences = [columns[i][place] for i in persona]
+        seen = {names[i]: columns[i][place] for i in kinds["seen"]}
+        if shortener.model.budget is not None:
+            texts = shortener.texts(texts, n_agents)
+            sentences = shortener.sentences(sentences, n_agents)
+            seen = shortener.observed(seen, n_agents)
+        bodies.append(build_suffix(ask, announcement, texts, sentences, seen))
+    return bodies
 
 
 @dataclass(frozen=True)
