@@ -76,6 +76,14 @@ def _add_neighbours(begin, end, indptr, indices, weights, x, total, strength):
         total[i] = s
 
 
+@njit(cache=True, nogil=True)
+def _finish_average(begin, end, x, total, strength, mean, tied):
+    """Write total / strength into `mean` where there is any weight, else x; and whether there is into `tied`."""
+    for i in range(begin, end):
+        tied[i] = strength[i] > 0
+        mean[i] = total[i] / strength[i] if tied[i] else x[i]
+
+
 def average_neighbours(network, x):
     """Return (mean, tied): D^-1 A x with A the sum of all layers' weighted ties, and who has any weight in its row.
 
@@ -95,8 +103,14 @@ def average_neighbours(network, x):
         else:
             weights = none if graph.weights is None else graph.weights
             graph.pull(_add_neighbours, weights, x, total, strength)
-    tied = strength > 0
-    return np.where(tied, total / np.where(tied, strength, 1.0), x), tied
+    tied = np.empty(x.size, np.bool_)
+    run_over(network, _finish_average, x, total, strength, total, tied)
+    return total, tied
+
+
+def run_over(network, kernel, *arguments):
+    """Call `kernel(begin, end, *arguments)` on ranges that cover all agents of a network, on several threads."""
+    return next(iter(network.layers.values())).run_ranges(kernel, *arguments)
 
 
 @njit(cache=True, nogil=True)

@@ -150,6 +150,13 @@ def _add_neighbours(begin, end, indptr, indices, x, epsilon, total, n_heard):
 
 
 @njit(cache=True, nogil=True)
+def _divide(begin, end, total, n_heard, low, high):
+    """Divide `total` by `n_heard` in place, and keep it between low and high against rounding."""
+    for i in range(begin, end):
+        total[i] = min(max(total[i] / n_heard[i], low), high)
+
+
+@njit(cache=True, nogil=True)
 def _add_everyone(x, order, epsilon, total, n_heard):
     """Add the opinions within epsilon among all others, in O(n) after sorting; sums are carried in double-double."""
     n = x.size
@@ -225,7 +232,8 @@ def average_within(network, x, epsilon):
             _add_everyone(x, np.argsort(x, kind="stable"), epsilon, total, n_heard)
         else:
             graph.pull(_add_neighbours, x, epsilon, total, n_heard)
-    return np.clip(total / n_heard, x.min(), x.max())
+    graph.run_ranges(_divide, total, n_heard, x.min(), x.max())
+    return total
 
 
 def can_move(network, x, low, high):

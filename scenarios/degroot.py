@@ -16,9 +16,10 @@ Units: opinions are on [0, 1]; one step is one round of listening to everyone.
 """
 
 import numpy as np
+from numba import njit
 
 from engine import Measure, MicrocosmError, ScenarioParams, column, knob, scenario
-from scenarios._classics import average_neighbours
+from scenarios._classics import average_neighbours, run_over
 
 # Constants of the rule: value, source.
 SELF_WEIGHT = 0.5  # ours; any weight above 0 gives agreement
@@ -66,7 +67,16 @@ def average(network, x, self_weight):
     Source: DeGroot (1974), eq. 1.
     """
     mean, tied = average_neighbours(network, x)
-    return np.where(tied, np.clip(self_weight * x + (1 - self_weight) * mean, x.min(), x.max()), x)
+    run_over(network, _weigh, x, mean, tied, self_weight, x.min(), x.max())
+    return mean
+
+
+@njit(cache=True, nogil=True)
+def _weigh(begin, end, x, mean, tied, self_weight, low, high):
+    """Replace `mean` by w x + (1 - w) mean between low and high where there are ties."""
+    for i in range(begin, end):
+        if tied[i]:
+            mean[i] = min(max(self_weight * x[i] + (1 - self_weight) * mean[i], low), high)
 
 
 @scenario(

@@ -150,7 +150,11 @@ class Graph:
         Returns:
             What each call returned, in the order of the ranges.
         """
-        return run_ranges(kernel, self.n, self.indptr, self.indices, *arguments)
+        return self.run_ranges(kernel, self.indptr, self.indices, *arguments)
+
+    def run_ranges(self, kernel: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Call `kernel(begin, end, *arguments)` on ranges that cover all agents, as `pull` does."""
+        return run_ranges(kernel, self.n, *arguments)
 
     def edges(self) -> tuple[IdArray, IdArray, NDArray[np.float32]]:
         """Return (source, target, weight) with each tie once, by source, then target; weight 1 where there are none.
