@@ -9,6 +9,7 @@ import streamlit as st
 PAGES = (
     ("views/home.py", "Home", ":material/home:", "Templates to start from, and your recent runs."),
     ("views/compose.py", "Compose", ":material/tune:", "Question, people, network, who decides, interventions, plan."),
+    ("views/people.py", "People", ":material/groups:", "Who the agents are: look, edit, match shares, draft."),
     ("views/live.py", "Live", ":material/hub:", "Watch a run: network, measures, messages, and one agent's reasons."),
     ("views/explore.py", "Explore", ":material/monitoring:", "Charts and tables of what was recorded, and downloads."),
     (

@@ -192,21 +192,25 @@ def _prompt(draft: Draft, info: ScenarioInfo) -> None:
     st.caption("With the first person's traits. Words in angle brackets stand for what the run will show there.")
 
 
-def example_prompt(draft: Draft, info: ScenarioInfo, ask: Decision | Writing) -> str:
-    """Return the prompt of one decision for the first person of the preview."""
+def example_prompt(
+    draft: Draft, info: ScenarioInfo, ask: Decision | Writing, people: Population | None = None, agent: int = 0
+) -> str:
+    """Return the prompt of one decision for one person; by default for the first one of the preview."""
     try:
         params = info.params(**(draft.table("params")))
         preamble = render_preamble(ask.preamble, params)
     except (ValidationError, MicrocosmError):
         return "The prompt appears when the knobs hold together."
     options = ask.answer.texts if isinstance(ask, Decision) else ()
-    people = persona_sample(draft)
+    people = persona_sample(draft) if people is None else people
     fields = draft.get(f"decisions.{ask.name}.persona_fields")
     wanted = list(fields if fields is not None else ask.persona_fields)
     persona = []
     if people is not None:
         known = [name for name in wanted if name in people.columns]
-        persona = [field_phrase(name, people.columns[name], shown_text(people, 0, name)) for name in known]
+        persona = [
+            field_phrase(name, people.columns[name], shown_text(people, agent, name), people.lang) for name in known
+        ]
     seen = {name: f"<{title_of(name)}>" for name in ask.shows}
     texts = {name: f"<{title_of(name)}>" for name in ask.texts}
     return build_prefix(ask, preamble, options) + build_suffix(ask, "", texts, persona, seen)
