@@ -17,6 +17,7 @@ from engine.network.generators import Generator
 from engine.network.graph import Graph, Network
 from engine.network.homophily import build_homophily
 from engine.network.layout import layout_nodes
+from engine.network.matching import build_from_file
 from engine.network.parameters import NetworkParams
 from engine.network.places import build_groups, build_households
 from engine.network.relations import build_relations
@@ -28,6 +29,7 @@ __all__ = [
     "GraphFile",
     "Network",
     "NetworkParams",
+    "build_from_file",
     "build_groups",
     "build_homophily",
     "build_households",

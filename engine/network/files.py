@@ -156,7 +156,7 @@ def read_csv_ties(
             weights; the text names the rows.
     """
     names = [source, target] + ([weight] if weight else [])
-    table = _read_table(path, names)
+    table = read_table(path, names)
     ids = pl.col(source, target).str.strip_chars().cast(pl.Int64, strict=False)
     typed = table.select(ids, *([pl.col(weight).str.strip_chars().cast(pl.Float64, strict=False)] if weight else []))
     problems = []
@@ -203,7 +203,12 @@ def _numbered(path: Path, n: int, columns: list[NDArray[Any]]) -> tuple[str, ...
     return tuple(map(str, held.tolist()))
 
 
-def _read_table(path: Path, names: Sequence[str]) -> pl.DataFrame:
+def read_table(path: Path, names: Sequence[str]) -> pl.DataFrame:
+    """Read a UTF-8 CSV list as texts, separated by comma, semicolon or tab; empty rows at the end are left out.
+
+    Raises:
+        NetworkError: wrong encoding, or a missing or repeated column of those named; names the row.
+    """
     raw = _read_bytes(path)
     try:
         text = raw.decode("utf-8-sig")

@@ -16,7 +16,6 @@ from pydantic import BaseModel
 from engine import registry
 from engine.draws import stream_key
 from engine.errors import NetworkError
-from engine.network.files import count_ties, find_network_file, read_graph
 from engine.network.graph import Graph, IdArray
 from engine.network.parameters import (
     BarabasiAlbert,
@@ -24,7 +23,6 @@ from engine.network.parameters import (
     Complete,
     Configuration,
     ErdosRenyi,
-    FromFile,
     Grid,
     Homophily,
     Ring,
@@ -319,16 +317,6 @@ def build_complete(params: Complete, n: int, seed: int, stream: str, base: Path 
     return Graph.complete_graph(n)
 
 
-def build_from_file(params: FromFile, n: int, seed: int, stream: str, base: Path | None = None) -> Graph:
-    """Read ties from a CSV list or GraphML. Raises NetworkError where the file does not fit n agents."""
-    columns = (params.source, params.target, params.weight)
-    return read_graph(find_network_file(params.path, base), n, *columns, directed=params.directed)
-
-
-def _file_ties(params: FromFile, n: int, base: Path | None = None) -> float:
-    return float(count_ties(find_network_file(params.path, base), n))
-
-
 def _register(name: str, params: type[BaseModel], build: Any, expected_ties: Any, help: str) -> None:
     registry.networks.register(name, Generator(name, params, build, expected_ties, help))
 
@@ -370,4 +358,3 @@ _register(
     "caveman", Caveman, build_caveman, _caveman_ties, "Tight cliques in a ring, each joined to the next by one tie."
 )
 _register("complete", Complete, build_complete, _complete_ties, "Everyone is tied to everyone; well mixed.")
-_register("file", FromFile, build_from_file, _file_ties, "Observed ties from a CSV list or a GraphML file.")

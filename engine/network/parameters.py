@@ -133,11 +133,13 @@ class FromFile(NetworkParams):
     """Parameters of `file`."""
 
     path: str = _knob(
-        "karate_club.graphml", "CSV list of ties, or GraphML; a path from the study's folder, or a shipped file."
+        "karate_club.graphml",
+        "CSV list or matrix, GraphML, GEXF or Pajek; a path from the study's folder, or a shipped file.",
     )
-    source: str = _knob(
-        "source", "CSV column with the first agent of a tie; ids from 0, or numbered in order."
-    )
+    source: str = _knob("source", "CSV column with the first agent of a tie; ids from 0, or numbered in order.")
     target: str = _knob("target", "CSV column with the second agent of a tie.")
     weight: str | None = _knob(None, "CSV column with the tie's weight; left out, every tie counts the same.")
+    match: str | None = _knob(
+        None, "Column of the population that names the ends of ties; left out, they are agents' numbers."
+    )
     directed: bool = _knob(False, "CSV only: whether the first agent observes the second, but not the reverse.")
