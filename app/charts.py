@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -13,7 +15,13 @@ from app.figures import plot_options
 MAX_ROWS = 5000
 
 
-def show_chart(figure: Any, *, key: str, name: str, alt: str, frame: pl.DataFrame, sql: str) -> None:
+Behind = Callable[[str, int, float], tuple[str, int] | None]
+"""(name of the curve, step, value) of a point -> (run id, step) behind it, or None."""
+
+
+def show_chart(
+    figure: Any, *, key: str, name: str, alt: str, frame: pl.DataFrame, sql: str, behind: Behind | None = None
+) -> None:
     """Draw a chart and, below it, its numbers, the form of its picture, and its query.
 
     Args:
@@ -23,9 +31,16 @@ def show_chart(figure: Any, *, key: str, name: str, alt: str, frame: pl.DataFram
         alt: The chart in words.
         frame: The numbers that are drawn.
         sql: A query that gives them from the run's tables, or says how they follow from it in comments.
+        behind: Which run and step a point stands for; a click on one then offers to open them.
     """
     kind = str(session.value_of(f"picture_{key}", "SVG")).lower()
-    st.plotly_chart(figure, key=key, config=plot_options(name, kind), alt=alt)
+    if behind is None:
+        st.plotly_chart(figure, key=key, config=plot_options(name, kind), alt=alt)
+    else:
+        figure.update_layout(clickmode="event+select", hovermode="closest")
+        options = plot_options(name, kind)
+        chosen = st.plotly_chart(figure, key=key, config=options, alt=alt, on_select="rerun", selection_mode="points")
+        _open_behind(figure, chosen, key, behind)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.download_button(
             "CSV",
@@ -50,3 +65,20 @@ def show_chart(figure: Any, *, key: str, name: str, alt: str, frame: pl.DataFram
             help="Form of the file that the camera button above the chart saves",
             label_visibility="collapsed",
         )
+
+
+def _open_behind(figure: Any, chosen: Any, key: str, behind: Behind) -> None:
+    """Offer to open the run and the step behind the point that was clicked."""
+    points = (chosen or {}).get("selection", {}).get("points", [])
+    if not points:
+        return
+    point = points[0]
+    curve = figure.data[int(point.get("curve_number", 0))]
+    found = behind(str(curve.name or ""), round(float(point["x"])), float(point["y"]))
+    if found is None:
+        return
+    run_id, step = found
+    if st.button(f"Open run {run_id[:8]} at step {step:,}", key=f"open_{key}", icon=":material/open_in_new:"):
+        session.choose_run(run_id)
+        session.remember("goto", {"step": step, "token": time.monotonic_ns() % 2**40})
+        st.switch_page("views/live.py", query_params={"run": run_id})

@@ -146,3 +146,16 @@ def pairs_of(a: Sequence[RunInfo], b: Sequence[RunInfo]) -> dict[int, tuple[RunI
     """Return the pairs of runs by replicate."""
     others = {info.replicate: info for info in b}
     return {info.replicate: (info, others[info.replicate]) for info in a if info.replicate in others}
+
+
+def nearest_run(state: State, measure: str, group: str, step: int, value: float) -> tuple[str, int] | None:
+    """Return the run of a group whose measure is nearest to a value at a step, and that step."""
+    folders = _folders(state).get(group)
+    if not folders:
+        return None
+    stack = stack_measure(folders, measure)
+    place = int(np.argmin(np.abs(stack.steps - step)))
+    distance = np.abs(stack.values[:, place] - value)
+    if np.isnan(distance).all():
+        return None
+    return folders[int(np.nanargmin(distance))].name, int(stack.steps[place])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -43,7 +44,9 @@ class Draft:
         Raises:
             StudyError: the file is not TOML at all.
         """
-        return cls(path, _parse(path.read_text(encoding="utf-8"), path.name))
+        draft = cls(path, _parse(path.read_text(encoding="utf-8"), path.name))
+        draft._past = _read_steps(path)
+        return draft
 
     @classmethod
     def new(cls, folder: Path, scenario: str) -> Draft:
@@ -173,14 +176,43 @@ class Draft:
     def _remember(self) -> None:
         self._past = [*self._past, self.text()][-MAX_HISTORY:]
         self._future.clear()
+        self._keep_steps()
+
+    def _keep_steps(self) -> None:
+        """Write the states before this one beside the study, so that undo and the log outlive a refresh."""
+        path = steps_path(self.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".part")
+        temporary.write_text(json.dumps(self._past, ensure_ascii=False), encoding="utf-8")
+        temporary.replace(path)
 
     def _travel(self, source: list[str], target: list[str]) -> None:
         if not source:
             return
+        before = source.pop()
+        try:
+            content = tomllib.loads(before)
+        except tomllib.TOMLDecodeError:  # somebody changed the kept states
+            return
         target.append(self.text())
-        self.content = tomllib.loads(source.pop())
+        self.content = content
         self.revision += 1
+        self._keep_steps()
         self.save()
+
+
+def steps_path(path: Path) -> Path:
+    """Return the file beside a study that keeps its earlier states."""
+    return path.with_suffix(".steps.json")
+
+
+def _read_steps(path: Path) -> list[str]:
+    """Return the kept states; what cannot be read counts as none."""
+    try:
+        found = json.loads(steps_path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [text for text in found[-MAX_HISTORY:] if isinstance(text, str)] if isinstance(found, list) else []
 
 
 def problem_at(problems: tuple[Problem, ...], key: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.errors import Problem
 from engine.problems import Findings, Path, check_shape, shown
-from engine.spec import ArmSpec, Study
+from engine.spec import ArmSpec, DecisionSpec, Study
 from engine.study_tables import override
 from engine.validation import check_tables
 
@@ -120,7 +120,8 @@ class _Arms:
         """Report arms that stand for one and the same study."""
         alike: dict[str, list[str]] = {}
         for name, study in self.studies.items():
-            same = study.model_copy(update=_WORDS).model_dump_json(exclude={"record"})
+            spoken = {key: spec for key, spec in study.decisions.items() if spec != DecisionSpec()}
+            same = study.model_copy(update={**_WORDS, "decisions": spoken}).model_dump_json(exclude={"record"})
             alike.setdefault(same, []).append(name)
         for names in alike.values():
             if len(names) > 1:

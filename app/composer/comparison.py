@@ -202,9 +202,35 @@ def _changed_field(draft: Draft, problems: Problems, prefix: str, name: str, inf
     elif name == "population.size":
         number_field(draft, f"{prefix}.{name}", "People", draft.get(f"{prefix}.{name}"), whole=True, help=name)
         show_problems(problems, f"{prefix}.{name}")
+    elif name.startswith("network.layers."):
+        _layer_field(draft, prefix, name)
+        show_problems(problems, f"{prefix}.{name}")
     else:
         st.text(f"{name} = {flat_values(draft.table(prefix)).get(name)}")
         show_problems(problems, f"{prefix}.{name}")
+
+
+def _layer_field(draft: Draft, prefix: str, name: str) -> None:
+    """Draw a parameter of one layer; its key has a number within, so it stands in the arm's table as it is."""
+    held = draft.table(prefix).get(name)
+    layer, _, parameter = name.rpartition(".")
+    fields = _parameters(str(draft.get(f"{layer}.kind")))
+    words = f"{safe(str(draft.get(f'{layer}.name', '')))}: {label_of(parameter, fields[parameter])}"
+    key = session.field_key(f"{prefix}.{name}")
+
+    def store() -> None:
+        draft.put(prefix, {**draft.table(prefix), name: session.value_of(key)})
+
+    if isinstance(held, bool):
+        st.toggle(words, held, key=key, on_change=store, help=name)
+    elif isinstance(held, int | float):
+        st.number_input(
+            words, value=held, key=key, on_change=store, help=name, format="%d" if isinstance(held, int) else "%g"
+        )
+    elif isinstance(held, str):
+        st.text_input(words, held, key=key, on_change=store, help=name)
+    else:
+        st.text(f"{name} = {held}")
 
 
 def _parameters(generator: str) -> dict[str, Any]:
@@ -219,6 +245,10 @@ def possible_changes(draft: Draft, info: ScenarioInfo) -> dict[str, str]:
     generator = str(draft.get("network.kind", ""))
     if layer_prefixes(draft) == ["network"] and generator in registry.networks:
         found |= {f"network.{name}": f"ties: {title_of(name)}" for name in _parameters(generator)}
+    for prefix in (prefix for prefix in layer_prefixes(draft) if prefix != "network"):
+        kind, layer = str(draft.get(f"{prefix}.kind", "")), str(draft.get(f"{prefix}.name", ""))
+        if kind in registry.networks:
+            found |= {f"{prefix}.{name}": f"ties, {layer}: {title_of(name)}" for name in _parameters(kind)}
     found["population.size"] = "number of people"
     if not info.mechanism_only:
         found |= {f"decisions.{d.name}.policy": f"who decides {title_of(d.name)}" for d in info.decisions}
@@ -273,6 +303,9 @@ def _present_value(draft: Draft, key: str) -> Any:
     section, _, name = key.partition(".")
     if section == "params":
         return info.params.model_fields[name].default
+    if key.startswith("network.layers."):
+        layer, _, parameter = key.rpartition(".")
+        return _parameters(str(draft.get(f"{layer}.kind")))[parameter].default
     if section == "network":
         return _parameters(str(draft.get("network.kind")))[name].default
     if key == "population.size":

@@ -20,6 +20,7 @@ from app.comparing import (
     differing,
     group_runs,
     group_table,
+    nearest_run,
     outcomes,
     pairs_of,
     state_of,
@@ -278,6 +279,7 @@ def _curves(state: State, groups: Groups, infos: dict[Path, RunInfo], measure: s
         name=f"{measure}_by_group",
         alt=f"Mean of {measure} over the runs of each group by {scenario.unit}, with its band",
         frame=curve_frame(found),
+        behind=lambda curve, step, value: nearest_run(state, measure, curve, step, value),
         sql=f"-- in each run ({ids}, ...); then mean and bootstrap over runs\n"
         f"select step, value from measures where measure = '{measure}' and segment = '' order by step",
     )

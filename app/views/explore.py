@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,7 @@ def _measures(runs: list[RunInfo], scenario: ScenarioInfo) -> None:
         alt=f"{', '.join(shown)} by {scenario.unit}",
         frame=table,
         sql=f"select step, measure, value from measures\nwhere segment = '' and measure in ({wanted})\norder by step",
+        behind=None if band else partial(run_behind, runs),
     )
     single = "One run is one draw: add replicates in the plan to see how much they differ."
     st.caption(safe(RUNS_NOTICE if len(runs) > 1 else single))
@@ -149,6 +151,13 @@ def _measures(runs: list[RunInfo], scenario: ScenarioInfo) -> None:
         for measure in scenario.measures:
             if measure.name in shown:
                 st.text(f"{measure.name}: {measure.help} Source: {measure.source}.")
+
+
+def run_behind(runs: list[RunInfo], curve: str, step: int, value: float) -> tuple[str, int]:
+    """Return the run that a curve stands for, and the step of the point."""
+    del value
+    found = next((info for info in runs if curve.endswith(info.run_id[:8])), runs[0])
+    return found.run_id, min(step, found.step)
 
 
 def _interventions(info: RunInfo) -> list[tuple[int, str]]:
