@@ -165,6 +165,25 @@ def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="tiny workloads, to see that everything works")
 
 
+def _fit(parser: argparse.ArgumentParser) -> None:
+    _study_file(parser)
+    parser.add_argument("series", metavar="CSV", help="observed series: a column of time and one of values")
+    parser.add_argument(
+        "--knob",
+        dest="knobs",
+        action="append",
+        required=True,
+        metavar="NAME=LOW:HIGH",
+        help="a knob to fit and its range, for example r0=1.2:5; may be given more than once",
+    )
+    parser.add_argument("--measure", default="weekly_cases", metavar="NAME", help="measure that the series shows")
+    parser.add_argument("--period", type=int, default=7, metavar="N", help="steps per unit of the series' time")
+    parser.add_argument("--held-out", type=int, default=0, metavar="N", help="last values kept to judge the forecast")
+    parser.add_argument("--runs", type=int, default=3, metavar="R", help="runs per point of the search")
+    parser.add_argument("--trials", type=int, default=60, metavar="N", help="most points of the search")
+    parser.add_argument("-o", "--out", metavar="FILE", help="study file to write with the fitted knobs")
+
+
 def _nothing(parser: argparse.ArgumentParser) -> None:
     """Add no argument."""
 
@@ -188,6 +207,7 @@ VERBS = (
     Verb("inject", "Give a running run new interventions.", "commands.running:inject", _inject),
     Verb("answer", "Play an agent: answer what a waiting run asks.", "commands.seats:answer", _answer),
     Verb("fork", "Start a run that branches off another at a step.", "commands.running:fork", _fork),
+    Verb("fit", "Fit knobs of a study to an observed series.", "commands.fitting:fit", _fit),
     Verb("export", "Write a run's tables, agents or ties for other programs.", "commands.results:export", _export),
     Verb("report", "Write a self-contained report of one or more runs.", "commands.results:report", _report),
     Verb("models", "List, read, fetch and try out model files.", "commands.models:models", _models),

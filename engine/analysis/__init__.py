@@ -12,6 +12,7 @@ from engine.analysis.contrast import (
     runs_needed,
 )
 from engine.analysis.divergence import DifferenceBand, difference_band, first_divergence
+from engine.analysis.forecasting import ForecastError, Series, forecast_error, read_series
 from engine.analysis.observed import Observed, mapped_states, observe, read_observed, write_observed
 from engine.analysis.outcomes import REDUCTIONS, Pairs, outcome_table, pair_outcomes
 from engine.analysis.survival import Survival, event_times, logrank_test, survival_curve
@@ -23,9 +24,11 @@ __all__ = [
     "Contrast",
     "DifferenceBand",
     "Equivalence",
+    "ForecastError",
     "MeasureStack",
     "Observed",
     "Pairs",
+    "Series",
     "Survival",
     "adjust_p_values",
     "bootstrap_band",
@@ -35,6 +38,7 @@ __all__ = [
     "equivalence_test",
     "event_times",
     "first_divergence",
+    "forecast_error",
     "logrank_test",
     "mapped_states",
     "observe",
@@ -43,6 +47,7 @@ __all__ = [
     "paired_contrast",
     "read_observed",
     "read_run_table",
+    "read_series",
     "runs_needed",
     "stack_measure",
     "stack_measures",

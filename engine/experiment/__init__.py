@@ -1,6 +1,7 @@
 """Experiments: one study in several arms, each run many times under the same chance, in a queue that goes on alone."""
 
 from engine.experiment.controls import CONTROLS, add_arms, null_control
+from engine.experiment.fitting import SeriesFit, Trial, fit_series
 from engine.experiment.plan import (
     Experiment,
     PlannedRun,
@@ -22,9 +23,12 @@ __all__ = [
     "Experiment",
     "PlannedRun",
     "QueueStatus",
+    "SeriesFit",
+    "Trial",
     "add_arms",
     "create_experiment",
     "expand_arms",
+    "fit_series",
     "null_control",
     "pause_experiment",
     "plan_runs",
