@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from engine.decision import Answer, Items, MultiSelect, Ranking
 from engine.draws import draw_uniform
 from engine.errors import MicrocosmError
 from engine.population import Column, field_phrase, persona_columns
-from engine.runs import RunInfo
+from engine.runs import RunInfo, recompute_decisions
 
 SHOWN_DECISIONS = 200
 NAME = "display_name"
@@ -137,6 +138,8 @@ def _decisions(info: RunInfo, scenario: ScenarioInfo, agent: int, step: int) -> 
     sql = f"select * from decisions where agent_id = ? and step <= ? {order}"
     frame = ask(info, sql, agent, step)
     if frame.is_empty():
+        frame = _computed(info, agent, step)
+    if frame.is_empty():
         st.caption("No decision of this agent is recorded up to this step.")
         return
     rows = frame.to_dicts()
@@ -146,6 +149,25 @@ def _decisions(info: RunInfo, scenario: ScenarioInfo, agent: int, step: int) -> 
 
     place = st.selectbox("Decision", range(len(rows)), format_func=words, key=f"decision_{agent}_{step}")
     _decision(info, scenario, rows[place])
+
+
+def _computed(info: RunInfo, agent: int, step: int) -> pl.DataFrame:
+    """Return an agent's decisions at a step where only counts were recorded, computed again if the user wants it."""
+    if not ask(info, "select count(*) as n from decision_counts where step = ?", step)["n"][0]:
+        return pl.DataFrame()
+    st.caption("Of this run the decisions of everyone were counted, and those of 200 people recorded one by one.")
+    if not st.toggle(f"Work out what this agent decided at step {step}", key=f"compute_{agent}_{step}"):
+        return pl.DataFrame()
+    try:
+        return _recomputed(str(info.folder), agent, step)
+    except MicrocosmError as error:
+        st.caption(safe(error))
+        return pl.DataFrame()
+
+
+@st.cache_data(show_spinner="Computing the step again ...", max_entries=50)
+def _recomputed(folder: str, agent: int, step: int) -> pl.DataFrame:
+    return recompute_decisions(Path(folder), agent, step)
 
 
 def action_text(scenario: ScenarioInfo, row: dict[str, Any], info: RunInfo | None = None) -> str:

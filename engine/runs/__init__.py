@@ -15,6 +15,7 @@ from engine.runs.fork import fork_run
 from engine.runs.inputs import inputs_of
 from engine.runs.launch import run_study, start_worker
 from engine.runs.otree import read_otree, write_otree
+from engine.runs.recomputing import recompute_decisions
 from engine.runs.records import (
     RunInfo,
     RunResult,
@@ -57,10 +58,11 @@ __all__ = [
     "read_question",
     "read_result",
     "read_study",
+    "recompute_decisions",
     "replay_run",
     "resume_run",
     "run_study",
     "start_worker",
-    "write_otree",
     "write_experiment",
+    "write_otree",
 ]
