@@ -6,6 +6,7 @@ import streamlit as st
 from pydantic import ValidationError
 
 from app import session
+from app.composer.answering import show_answering, show_budget
 from app.composer.people import people_of
 from app.composer.regression import can_be_regression, show_regression
 from app.drafts import Draft
@@ -97,9 +98,11 @@ def _decision(draft: Draft, decision: Decision, problems: Problems, study: Study
                 list(fields if fields is not None else decision.persona_fields),
                 help=f"Fewer traits mean fewer distinct prompts. `{key}.persona_fields`",
             )
+            show_answering(draft, decision, problems)
         if policy in ("rule", "mixture") and can_be_regression(decision):
             show_regression(draft, decision, problems, study)
-        own = tuple(problem for problem in problems if not problem.key.startswith(f"{key}.regression"))
+        apart = (f"{key}.regression", f"{key}.calibration")
+        own = tuple(problem for problem in problems if not problem.key.startswith(apart))
         show_problems(own, key)
 
 
@@ -164,7 +167,8 @@ def _model(draft: Draft, problems: Problems) -> None:
         show_model_notice(held)
         st.caption(safe(LANGUAGE_NOTICE))
         with st.expander("Sampling and context"):
-            model_fields(ModelSpec, "model", draft, problems, per_row=2, skip=("file",))
+            model_fields(ModelSpec, "model", draft, problems, per_row=2, skip=("file", "budget"))
+            show_budget(draft, problems)
 
 
 def persona_sample(draft: Draft) -> Population | None:
