@@ -79,7 +79,7 @@ def check_tables(
     params, values = _check_params(tables.get("params", {}), info, findings)
     persona, certain = _check_population(study.population, findings, personas, base)
     _check_given_states(study.population, persona, info, findings)
-    layers = _check_layers(tables.get("network"), study.population.size, findings)
+    layers = _check_layers(tables.get("network"), study.population.size, base, findings)
     _check_layer_columns(layers, persona, certain, findings)
     columns = {**persona, **(info.columns if info is not None else {})}
     steps = study.steps if study.steps == head.get("steps", study.steps) else None
@@ -202,7 +202,7 @@ def _check_layer_columns(
                 findings.add(str(error), *path, "column" if persona[name].kind == "text" else "target")
 
 
-def _check_layers(network: Any, size: int | None, findings: Findings) -> tuple[LayerSpec, ...]:
+def _check_layers(network: Any, size: int | None, base: FilePath | None, findings: Findings) -> tuple[LayerSpec, ...]:
     if network is None:
         return (LayerSpec(),)
     if not _is_table(network, ("network",), findings):
@@ -215,14 +215,16 @@ def _check_layers(network: Any, size: int | None, findings: Findings) -> tuple[L
     for position, table in enumerate(given):
         path: Path = ("network", "layers", position)
         if _is_table(table, path, findings):
-            layer = _check_layer(table, path, size, findings, alone=len(given) == 1)
+            layer = _check_layer(table, path, size, base, findings, alone=len(given) == 1)
             if layer.name in [other.name for other in layers]:
                 findings.add(f"two layers are called '{layer.name}'; each needs a name of its own", *path, "name")
             layers.append(layer)
     return tuple(layers)
 
 
-def _check_layer(table: Mapping[str, Any], path: Path, size: int | None, findings: Findings, alone: bool) -> LayerSpec:
+def _check_layer(
+    table: Mapping[str, Any], path: Path, size: int | None, base: FilePath | None, findings: Findings, alone: bool
+) -> LayerSpec:
     params = {key: value for key, value in table.items() if key not in ("name", "kind", "shuffle")}
     shuffle = table.get("shuffle", False)
     if not isinstance(shuffle, bool):
@@ -245,7 +247,7 @@ def _check_layer(table: Mapping[str, Any], path: Path, size: int | None, finding
     expected_ties = getattr(generator, "expected_ties", None)
     if expected_ties is not None and size is not None and instance is not None and len(findings.problems) == before:
         try:
-            expected_ties(instance, size)
+            expected_ties(instance, size, base)
         except NetworkError as error:
             findings.add(str(error), *path)
     if shuffle is True and kind == "complete":
