@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -16,7 +18,8 @@ from engine.population.columns import Column
 from engine.runs import RunInfo, fork_run, inject, inputs_of, start_worker
 from engine.spec import InterventionSpec
 
-INJECT, FORK = "inject_ask", "fork_ask"
+INJECT, FORK, FORK_ALL = "inject_ask", "fork_ask", "fork_all_ask"
+MAX_WORKERS = 4
 KNOB, PEOPLE = "A knob", "Some people"
 EVERYONE, AT_RANDOM, BEST_CONNECTED = "everyone", "a share at random", "those with the most ties"
 
@@ -62,7 +65,14 @@ def _change(info: RunInfo, scenario: ScenarioInfo, prefix: str) -> dict[str, Any
     where = st.text_input("Only where", placeholder="age > 40 and degree > 10", key=f"{prefix}_where").strip()
     if where:
         reached["where"] = where
-    return {"name": f"{name} = {value}", "whom": reached, "do": {"effect": "set", "column": name, "value": value}}
+    words = "" if whom == EVERYONE else f", {share:g} {'at random' if whom == AT_RANDOM else 'with the most ties'}"
+    if where:
+        words += f" where {where}"
+    return {
+        "name": f"{name} = {value}{words}",
+        "whom": reached,
+        "do": {"effect": "set", "column": name, "value": value},
+    }
 
 
 def _column_value(column: Column, key: str) -> float | bool | str:
@@ -99,6 +109,48 @@ def _knob(info: RunInfo, scenario: ScenarioInfo, prefix: str) -> tuple[str, Any]
         )
         return name, number
     return name, st.text_input("New value", str(held), key=f"{prefix}_{name}")
+
+
+def show_fork_all(groups: Mapping[str, Sequence[RunInfo]], scenario: ScenarioInfo, chosen: Sequence[RunInfo]) -> None:
+    """Draw the button that forks every run of a group with the same change: pairs with the runs that go on unchanged.
+
+    Args:
+        groups: Runs by group.
+        scenario: Their scenario.
+        chosen: All runs that are compared now; the forks join them.
+    """
+    with st.popover("Fork every run", icon=":material/fork_right:", key=FORK_ALL, on_change="rerun"):
+        st.caption(
+            "One fork of each run of a group: the same history up to a step, one change from there. A fork and its "
+            "parent share their chance, so they are a pair."
+        )
+        name = st.selectbox("Runs of", list(groups), key="fork_all_group")
+        own = [info for info in groups[name] if info.status == "done"]
+        last = min((max(min(info.step, info.steps - 1), 0) for info in own), default=0)
+        at = st.number_input(f"From {safe(scenario.unit)}", 0, max(last, 1), 0, key="fork_all_at")
+        if not own:
+            st.caption("No run of this group is done yet.")
+            return
+        change = _change(own[0], scenario, "fork_all")
+        st.button(
+            f"Start {len(own)} forks",
+            key="fork_all",
+            type="primary",
+            on_click=attempt,
+            args=(_fork_all, own, int(at), change, chosen),
+        )
+
+
+def _fork_all(own: Sequence[RunInfo], at: int, change: dict[str, Any], chosen: Sequence[RunInfo]) -> None:
+    checked = _check(own[0], change, at)
+    workspace = session.workspace()
+    folders = [fork_run(workspace, info.folder, at, interventions=checked) for info in own]
+    n_workers = max(1, min(MAX_WORKERS, os.cpu_count() or 1, len(folders)))
+    for first in range(n_workers):
+        start_worker(folders[first::n_workers])
+    session.set_value(FORK_ALL, False)
+    ids = [*(info.run_id for info in chosen), *(folder.name for folder in folders)]
+    session.set_address(experiment=None, runs=",".join(ids))
 
 
 def _inject(info: RunInfo, change: dict[str, Any]) -> None:

@@ -32,15 +32,17 @@ from app.observing import show_observed
 from app.queue_view import show_queue
 from app.reading import all_runs
 from app.survival import events_of, show_survival
+from app.verbs import show_fork_all
 from engine.analysis import REDUCTIONS
 from engine.contract import ScenarioInfo
 from engine.errors import MicrocosmError
 from engine.experiment import read_experiment
 from engine.loading import scenario_info
-from engine.runs import RunInfo, list_experiments, read_otree
+from engine.runs import RunInfo, list_experiments, read_info, read_otree
 
 BY_HAND = "Runs chosen by hand"
 MAX_RUNS = 200
+WATCH_S = 1.0
 READINGS = {
     "last": "at the end",
     "max": "largest",
@@ -66,6 +68,8 @@ def show() -> None:
         if not chosen:
             st.caption("No run is chosen. Choose at least one above.")
             return
+        if not experiment:
+            _watch(chosen)
         if experiment:
             show_queue(experiment, sum(info.status == "done" for info in chosen))
         if len({info.scenario for info in chosen}) > 1:
@@ -147,6 +151,23 @@ def kin(runs: Sequence[RunInfo], current: RunInfo) -> list[RunInfo]:
     return [i for i in runs if i.run_id in family or ((i.scenario, i.title) == same and i.experiment_id is None)]
 
 
+def _watch(chosen: Sequence[RunInfo]) -> None:
+    """Say how many of the chosen runs are done while some go on, and draw the page afresh as they end."""
+    going = [info for info in chosen if info.status in ("queued", "running")]
+    if not going:
+        return
+    n_done = len(chosen) - len(going)
+
+    def look() -> None:
+        still = sum(read_info(info.folder).status in ("queued", "running") for info in going)
+        done = len(chosen) - still
+        st.progress(done / len(chosen), text=f"{done} of {len(chosen)} runs are done")
+        if still == 0 or done - n_done >= max(len(chosen) // 5, 1):
+            st.rerun(scope="app")
+
+    st.fragment(look, run_every=WATCH_S)()
+
+
 # -- the comparison ---------------------------------------------------------------------------------------------------
 def _compare(chosen: Sequence[RunInfo], experiment: str) -> None:
     scenario = scenario_info(chosen[0].scenario)
@@ -158,6 +179,7 @@ def _compare(chosen: Sequence[RunInfo], experiment: str) -> None:
     left, right = st.columns([2, 3], gap="large")
     with left:
         _groups(table, measure, at, by_folder, scenario)
+        show_fork_all({name: [by_folder[f] for f in own] for name, own in groups.items()}, scenario, chosen)
     with right:
         show_contrast(table, list(groups), scenario)
     _curves(state, groups, by_folder, measure, scenario)
