@@ -20,7 +20,7 @@ with transmission = "as_given" it is 1. Vaccinated people have `vaccinated` set 
 
 Source: Chopra et al. (2024), On the limits of agency in agent-based models (AgentTorch), 2409.10568, sections 5 and 6;
 fatality by age: Levin et al. (2020), European Journal of Epidemiology 35, 1123. Other constants are ours.
-Expect: without behaviour one steep wave that reaches more than eight tenths. When people decide, the wave is lower and
+Expect: without behaviour one steep wave that reaches about three quarters. When people decide, the wave is lower and
 longer, isolation follows the cases by a week, and unemployment follows isolation.
 Units: one step is a day; chances are per tie and day; cases per 100,000 people are of the last seven days.
 """

@@ -53,6 +53,28 @@ def epidemic() -> list[str]:
     return lines + [circle(x, y, 4.4, (BLUE, RED, GREEN)[s]) for (x, y), s in zip(places, state, strict=True)]
 
 
+def city() -> list[str]:
+    """Rows of houses with infected people, and below them the wave with and without people who stay at home."""
+    rng = np.random.default_rng(7)
+    lines = []
+    for row in range(3):
+        for column in range(13):
+            x, y = 16 + 22.5 * column, 16 + 24 * row
+            lines.append(path(f"M{x:.1f} {y + 16:.1f}v-10l8 -7l8 7v10z", GREY, 1.1, 0.75))
+            for k in range(2):
+                sick = rng.random() < 0.55 * math.exp(-((column - 4.5) ** 2 + 6 * (row - 1) ** 2) / 14)
+                lines.append(circle(x + 5 + 6 * k, y + 11.5, 2.1, RED if sick else BLUE))
+    for rate, colour, relief in ((0.42, GREY, 0.0), (0.42, RED, 5.0)):
+        s, e, i, curve = 0.996, 0.002, 0.002, []
+        for _ in range(100):
+            curve.append(i)
+            new = rate * s * i / (1 + relief * i * 4)
+            s, e, i = s - new, e + new - 0.25 * e, i + 0.25 * e - i / 6
+        points = np.stack([np.linspace(14, 306, 100), 158 - 300 * np.array(curve)], axis=1)
+        lines.append(path(through(points), colour, 2.0, 0.9))
+    return lines
+
+
 def opinions() -> list[str]:
     """Opinions of people who listen only to those who are close: two camps form."""
     rng = np.random.default_rng(11)
@@ -331,6 +353,7 @@ def general() -> list[str]:
 
 PICTURES: dict[str, Callable[[], list[str]]] = {
     "sir": epidemic,
+    "epidemic_city": city,
     "bounded_confidence": opinions,
     "fishery": lake,
     "pasture": meadow,
