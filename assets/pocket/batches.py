@@ -15,8 +15,8 @@ from assets.pocket.tokens import Tokenizer
 
 ENDS = 0.1  # share of the answers after which the end token is trained, too
 TEXT_WEIGHT = 0.12  # weight of one token of a text; a decision weighs 1
-KINDS = (("choice", 0.62), ("reasoned", 0.07), ("reason", 0.05), ("text", 0.16), ("retelling", 0.03), ("made_up", 0.07))
-GROUP_ROWS = {"choice": 16, "reasoned": 8, "reason": 8, "text": 4, "retelling": 8, "made_up": 8}
+KINDS = (("choice", 0.66), ("reasoned", 0.07), ("reason", 0.05), ("text", 0.15), ("retelling", 0.03), ("made_up", 0.04))
+GROUP_ROWS = {"choice": 16, "reasoned": 8, "reason": 8, "text": 8, "retelling": 12, "made_up": 8}
 
 Target = tuple[int, dict[int, float], float]
 """Place in the row, probabilities of the next token, weight."""
@@ -46,8 +46,8 @@ class Batch:
 def follow(tokenizer: Tokenizer, case: Case, rng: random.Random) -> tuple[list[int], list[Target]]:
     """Return a row's tokens and its targets.
 
-    For a decision, one option is drawn by its probability; at each node of the option trie on its path the target is the
-    distribution over the node's children.
+    For a decision, one option is drawn by its probability; at each node of the option trie on its path the target is
+    the distribution over the node's children.
     """
     tokens = [*tokenizer.encode(case.suffix), tokenizer.special["<|assistant|>"]]
     end, last = tokenizer.special["<|end|>"], len(tokens) - 1
@@ -68,6 +68,15 @@ def follow(tokenizer: Tokenizer, case: Case, rng: random.Random) -> tuple[list[i
         targets.append((last + len(path), {end: 1.0}, 0.3))
         return tokens + list(path), targets
     return tokens + list(path[:-1]), targets
+
+
+def shared_length(rows: Sequence[Sequence[int]], limit: int) -> int:
+    """Return the number of tokens, at most `limit`, with which all rows begin."""
+    first = rows[0]
+    for place in range(limit):
+        if any(row[place] != first[place] for row in rows):
+            return place
+    return limit
 
 
 class Source:
@@ -119,6 +128,9 @@ class Source:
     def pack(self, rows: list[tuple[Case, list[int], list[Target]]]) -> Batch:
         """Return the arrays of one group's rows."""
         prefix = [self.tokenizer.special["<|user|>"], *self.tokenizer.encode(rows[0][0].prefix)]
+        shared = shared_length([row for _, row, _ in rows], min(wanted[0][0] for _, _, wanted in rows))
+        prefix += rows[0][1][:shared]
+        rows = [(case, row[shared:], [(at - shared, *rest) for at, *rest in wanted]) for case, row, wanted in rows]
         width = -(-max(len(row) for _, row, _ in rows) // 8) * 8
         grid = np.zeros((len(rows), width), np.int64)
         places, targets, weights, origins = [], [], [], []

@@ -36,7 +36,8 @@ def turn(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
     Args:
         x: Shape (T, heads, head width).
-        cosine, sine: Shape (T, 1, head width / 2).
+        cosine: Shape (T, 1, head width / 2).
+        sine: The same shape.
     """
     even, odd = x[..., 0::2], x[..., 1::2]
     return torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), -1).flatten(-2)

@@ -76,7 +76,9 @@ def sum_terms(rule: Mapping[str, Any], facts: Facts) -> float:
         total += term[shown.code] if listed else term["slope"] * (shown.position - term["centre"])
     for name, term in rule.get("texts", {}).items():
         kind = facts.texts.get(name)
-        total += term.get("empty", 0.0) if kind is None else term.get("present", 0.0) + term.get("kinds", {}).get(kind, 0.0)
+        total += (
+            term.get("empty", 0.0) if kind is None else term.get("present", 0.0) + term.get("kinds", {}).get(kind, 0.0)
+        )
     if "distance" in rule:
         one, other = (facts.seen[name].position for name in rule["distance"]["between"])
         total += rule["distance"]["slope"] * abs(one - other)
@@ -85,7 +87,9 @@ def sum_terms(rule: Mapping[str, Any], facts: Facts) -> float:
     return total + rule["announcement"] * facts.announcement + rule["reason"] * facts.reason
 
 
-def weigh_choice(rule: Mapping[str, Any], facts: Facts, options: Sequence[str], listed: Sequence[str]) -> NDArray[np.float64]:
+def weigh_choice(
+    rule: Mapping[str, Any], facts: Facts, options: Sequence[str], listed: Sequence[str]
+) -> NDArray[np.float64]:
     """Return the probability of each option of a choice.
 
     Args:

@@ -52,7 +52,9 @@ def announce(decision: str, side: int, rng: random.Random) -> str:
     words = load_words()
     speaker = {"who": rng.choice(words["speakers"]["any"])}
     table = words["announcements"]
-    sentence = pick(table[decision]["for" if side > 0 else "against"] if side else table["any"]["neither"], rng, speaker)
+    sentence = pick(
+        table[decision]["for" if side > 0 else "against"] if side else table["any"]["neither"], rng, speaker
+    )
     return sentence + "."
 
 
@@ -94,5 +96,5 @@ def tell_twice(rng: random.Random) -> tuple[str, str]:
 def describe_life(field: str, rng: random.Random) -> str:
     """Return a made-up text of a persona's bio, goals, beliefs or style."""
     templates = load_words()["life"][field]
-    chosen = rng.sample(templates, min(len(templates), rng.choice((1, 1, 2, 2, 3))))
+    chosen = rng.sample(templates, min(len(templates), rng.choice((1, 1, 1, 2))))
     return " ".join(expand(template, rng) for template in chosen)

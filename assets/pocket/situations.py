@@ -8,7 +8,7 @@ import hashlib
 import random
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assets.pocket.rules import Facts, Shown, load_rules, weigh_choice, weigh_numbers
-from assets.pocket.sentences import announce, argue, describe_life, give_reason, load_texts, load_words, reflect, speak
-from assets.pocket.sentences import tell_twice
+from assets.pocket.sentences import (
+    announce,
+    argue,
+    describe_life,
+    give_reason,
+    load_texts,
+    load_words,
+    reflect,
+    speak,
+    tell_twice,
+)
 from engine import registry
 from engine.contract import ScenarioInfo
 from engine.decision import Decision, Integers, Writing
-from engine.policy.prompt import build_prefix, build_suffix, render_preamble
+from engine.policy.prompt import ask_reason, build_prefix, build_suffix, render_preamble, show_reason
 from engine.population import field_phrase
 from engine.population.columns import Column
 from engine.population.schema import load_schema
 
 HELD_OUT = 26  # of 256: prompts whose hash begins below this are never trained on
-REASON_LINE = "Give your reason in one short sentence, without naming your answer."
-REASON_LABEL = "Your reason: "
 LIFE = ("bio", "goals", "beliefs", "style")
 UNSHOWN = {"display_name", "weight", "source_ref", "lang", "segment", *LIFE}
 OTHERS = {
@@ -153,18 +160,21 @@ def draw_fields(ask: Decision | Writing, traits: Sequence[str], rng: random.Rand
     return tuple(name for name in (*common_columns(), *LIFE) if name in chosen)
 
 
-def draw_persona(fields: Sequence[str], rng: random.Random) -> tuple[list[str], dict[str, Shown]]:
-    """Return the sentences of a random person's shown columns, and their levels."""
+def draw_persona(
+    fields: Sequence[str], rng: random.Random, fixed: Mapping[str, int] | None = None
+) -> tuple[list[str], dict[str, Shown]]:
+    """Return the sentences of a random person's shown columns, and their levels; `fixed` prescribes some levels."""
     sentences, shown = [], {}
     for name in fields:
         if name in LIFE:
-            written = rng.random() < 0.12
+            written = rng.random() < 0.08
             text = rng.choice(people_of_pack())[name] if written else describe_life(name, rng)
             sentences.append(field_phrase(name, load_schema()[name].column, text))
             continue
         column = column_of(name)
         presentation = column.shown(0.0, 10.0)
         code = rng.randrange(1, presentation.n_codes) if name == "age" else rng.randrange(presentation.n_codes)
+        code = (fixed or {}).get(name, code)
         words = presentation.text(code)
         sentences.append(field_phrase(name, column, words))
         shown[name] = Shown(code, presentation.n_codes, words)
@@ -200,16 +210,17 @@ def draw_seen(ask: Decision | Writing, params: Any, rng: random.Random) -> dict[
     return seen
 
 
-def draw_transcript(ask: Ask, seen: dict[str, Shown], rng: random.Random, turns: int) -> str:
+def draw_transcript(ask: Ask, rng: random.Random, turns: int) -> str:
     """Return a conversation after a month, opened by a moderator."""
     wording = ask.info.build.wording
-    stock = int(seen["stock"].value) if "stock" in seen else rng.randint(5, 100)
-    n_people = int(min(seen["n_people"].value, 6)) if "n_people" in seen else rng.randint(2, 6)
+    stock, n_people = rng.randint(5, 100), rng.choice((2, 3, 4, 5, 5, 5, 6))
     names = [p["display_name"] for p in rng.sample(people_of_pack(), n_people)]
     if rng.random() < 0.5:
         names = [f"Person {k + 1}" for k in range(n_people)]
     amounts = [min(rng.randint(0, 60), rng.randint(0, 60)) for _ in names]
-    reports = [f"{n} asked for {a + rng.choice((0, 0, 3))} and {wording.took} {a}" for n, a in zip(names, amounts, strict=True)]
+    reports = [
+        f"{n} asked for {a + rng.choice((0, 0, 3))} and {wording.took} {a}" for n, a in zip(names, amounts, strict=True)
+    ]
     lines = [f"Moderator: {wording.now.format(stock=stock)} In {wording.unit}: {'; '.join(reports)}."]
     for turn in range(turns):
         who = turn % n_people
@@ -230,12 +241,10 @@ def draw_texts(group: Group, seen: dict[str, Shown], rng: random.Random) -> tupl
                     import scenarios.persuasion
 
                     texts[name] = scenarios.persuasion.BY_RULE[kinds[name]]
-        elif name == "transcript":
-            if isinstance(ask.ask, Writing) or (group.params.talk and rng.random() < 0.85):
-                turns = rng.choice((0, 0, 1, 1, 2, 3, 5)) if isinstance(ask.ask, Writing) else rng.choice((1, 2, 3, 5))
-                texts[name] = draw_transcript(ask, seen, rng, turns)
+        elif name == "transcript" and group.transcript:
+            texts[name] = group.transcript
         elif name == "reflection":
-            if "transcript" in texts and rng.random() < 0.6:
+            if group.transcript and rng.random() < 0.6:
                 slots = {"unit": ask.info.build.wording.unit, "received": str(int(max(seen["last"].value, 0)))}
                 texts[name] = reflect(ask.info.name, seen["aim"].code, slots, rng)
         elif name == "hint" and group.hinted:
@@ -252,16 +261,30 @@ def grammar_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class Group:
-    """What the prompts of one batch row share: ask, parameters, order of the options, persona columns."""
+    """What the prompts of one batch share.
+
+    Attributes:
+        ask: Decision or writing.
+        params: The scenario's parameters.
+        prefix: Shared part of the prompts.
+        listed: Options in the order in which they are listed; empty for a number or text.
+        fields: Persona columns shown.
+        form: choice, reason (the reason is written), reasoned (the choice follows a reason) or text.
+        side: Whether the announcement speaks for the rule's target (1), against it (-1) or of something else (0).
+        announcement, transcript: Texts that all have heard; empty for none.
+        hinted: Whether a commons gives its hint.
+    """
 
     ask: Ask
     params: Any
     prefix: str
     listed: tuple[str, ...]
     fields: tuple[str, ...]
-    announced: bool
-    hinted: bool
     form: str
+    side: int = 0
+    announcement: str = ""
+    transcript: str = ""
+    hinted: bool = False
 
 
 def draw_group(ask: Ask, rng: random.Random, form: str = "choice") -> Group:
@@ -281,35 +304,39 @@ def draw_group(ask: Ask, rng: random.Random, form: str = "choice") -> Group:
         if not isinstance(ask.ask.answer, Integers):
             listed = ask.ask.answer.texts[:: rng.choice((1, -1))]
     prefix = build_prefix(ask.ask, preamble, listed)
-    if form == "reason" or (form == "reasoned" and rng.random() < 0.5):
-        prefix = f"{prefix.rstrip()}\n{REASON_LINE}\n\n"
+    if form == "reason":
+        prefix = ask_reason(prefix)
     fields = draw_fields(ask.ask, traits, rng)
-    return Group(ask, params, prefix, listed, fields, rng.random() < 0.2, rng.random() < 0.3, form)
+    group = Group(ask, params, prefix, listed, fields, form, hinted=rng.random() < 0.3)
+    if rng.random() < 0.2:
+        side = rng.choice((-1, 0, 1)) if isinstance(ask.ask, Decision) else 0
+        group = dataclasses.replace(group, side=side, announcement=announce(grammar_of(ask.name), side, rng))
+    if "transcript" in ask.ask.texts and (isinstance(ask.ask, Writing) or (params.talk and rng.random() < 0.85)):
+        group = dataclasses.replace(group, transcript=draw_transcript(ask, rng, rng.choice((0, 1, 1, 2, 3, 5, 8))))
+    return group
 
 
-def draw_case(group: Group, rng: random.Random) -> Case:
-    """Return one random prompt of a group with its answer."""
+def draw_case(group: Group, rng: random.Random, fixed: Mapping[str, int] | None = None) -> Case:
+    """Return one random prompt of a group with its answer; `fixed` prescribes levels of persona columns."""
     ask = group.ask
     seen = draw_seen(ask.ask, group.params, rng)
     texts, kinds = draw_texts(group, seen, rng)
-    persona, shown = draw_persona(group.fields, rng)
+    persona, shown = draw_persona(group.fields, rng, fixed)
     grammar = grammar_of(ask.name)
-    side, announcement = 0, ""
-    if group.announced:
-        side = rng.choice((-1, 0, 1)) if isinstance(ask.ask, Decision) else 0
-        announcement = announce(grammar, side, rng)
     words = {name: value.label for name, value in seen.items()}
-    suffix = build_suffix(ask.ask, announcement, texts, persona, words)
-    facts = Facts(shown, seen, kinds, side)
+    suffix = build_suffix(ask.ask, group.announcement, texts, persona, words)
+    facts = Facts(shown, seen, kinds, group.side)
     if isinstance(ask.ask, Writing):
         return Case(ask.name, group.prefix, suffix, text=write_text(ask, group, seen, texts, rng), facts=facts)
     options = ask.ask.answer.texts
     p = answer(ask, facts, group.listed)
     if group.form == "reason":
-        return Case(ask.name, group.prefix, suffix, text=give_reason(grammar, draw_side(ask, p, facts, rng), rng), facts=facts)
+        return Case(
+            ask.name, group.prefix, suffix, text=give_reason(grammar, draw_side(ask, p, facts, rng), rng), facts=facts
+        )
     if group.form == "reasoned":
         facts = dataclasses.replace(facts, reason=draw_side(ask, p, facts, rng))
-        suffix += f"{REASON_LABEL}{give_reason(grammar, facts.reason, rng)}\n"
+        suffix += show_reason(give_reason(grammar, facts.reason, rng))
         p = answer(ask, facts, group.listed)
     return Case(ask.name, group.prefix, suffix, options, p, facts=facts)
 
@@ -357,7 +384,9 @@ RETELLING = Writing(
 def draw_retelling(rng: random.Random) -> Case:
     """Return a prompt that asks to retell a piece of news."""
     told, again = tell_twice(rng)
-    return Case("retelling", build_prefix(RETELLING, ""), build_suffix(RETELLING, "", {"text": told}, [], {}), text=again)
+    return Case(
+        "retelling", build_prefix(RETELLING, ""), build_suffix(RETELLING, "", {"text": told}, [], {}), text=again
+    )
 
 
 def draw_unknown(rng: random.Random) -> Iterator[Case]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -98,7 +99,7 @@ class Tokenizer:
     def _merge(self, word: str) -> Iterator[int]:
         parts = [self._letters[byte] for byte in word.encode()]
         while len(parts) > 1:
-            ranks = [self._rank.get((a, b), 1 << 30) for a, b in zip(parts, parts[1:], strict=False)]
+            ranks = [self._rank.get((a, b), 1 << 30) for a, b in itertools.pairwise(parts)]
             best = min(ranks)
             if best == 1 << 30:
                 break

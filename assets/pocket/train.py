@@ -5,7 +5,7 @@ seeds and steps on one machine give the same batches. Matrices inside the layers
 by Adam; the learning rate rises, stays and falls to zero over the last part. `--resume` continues a stopped training,
 `--steps` and `--cooldown` may then differ: a model can be cooled down from any checkpoint.
 
-Source: Muon is Jordan et al. (2024), https://kellerjordan.github.io/posts/muon; Adam is Kingma and Ba (2015), 1412.6980.
+Source: Muon is Jordan et al. (2024), kellerjordan.github.io/posts/muon; Adam is Kingma and Ba (2015), 1412.6980.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from assets.pocket.batches import Batch, Source
 from assets.pocket.network import Pocket, Shape
 from assets.pocket.tokens import Tokenizer
 
-WARM_UP = 100
+WARM_UP = 40
+AVERAGE = 0.99  # share of the averaged weights that stays at each step; the average is what is exported
 REPORT_EVERY = 50
 SAVE_EVERY = 250
 NORM = 64.0  # rows that the summed loss of a step is divided by
@@ -57,7 +58,7 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(self, matrices: Iterable[tuple[Tensor, int]], lr: float, momentum: float = 0.95) -> None:
         pairs = list(matrices)
-        self.parts = {parameter: parts for parameter, parts in pairs}
+        self.parts = dict(pairs)
         super().__init__([parameter for parameter, _ in pairs], {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
@@ -86,14 +87,21 @@ class Trainer:
         torch.manual_seed(settings.seed)
         torch.set_num_threads(settings.threads)
         self.tokenizer = Tokenizer.load()
-        shape = Shape(self.tokenizer.n_vocab, settings.width, settings.layers, settings.width // 32, settings.feed_forward)
+        shape = Shape(
+            self.tokenizer.n_vocab, settings.width, settings.layers, settings.width // 32, settings.feed_forward
+        )
         self.model = Pocket(shape)
-        inside = [(p, 3 if "qkv" in n else 2 if "gate_up" in n else 1) for n, p in self.model.blocks.named_parameters() if p.ndim == 2]
+        inside = [
+            (p, 3 if "qkv" in n else 2 if "gate_up" in n else 1)
+            for n, p in self.model.blocks.named_parameters()
+            if p.ndim == 2
+        ]
         known = {id(p) for p, _ in inside}
         self.muon = Muon(inside, settings.rate)
         others = [p for p in self.model.parameters() if id(p) not in known]
         self.adam = torch.optim.AdamW(others, lr=settings.adam_rate, betas=(0.9, 0.95), weight_decay=0.0)
         self.compiled = torch.compile(self.model, dynamic=True) if settings.compile else self.model
+        self.average = [parameter.detach().clone() for parameter in self.model.parameters()]
         self.step = self.rows = self.tokens = 0
         self.seconds = 0.0
         self.record: list[list[float]] = []
@@ -103,6 +111,9 @@ class Trainer:
         state = {
             "shape": self.model.shape.to_dict(),
             "model": self.model.state_dict(),
+            "average": {
+                name: held for (name, _), held in zip(self.model.named_parameters(), self.average, strict=True)
+            },
             "muon": self.muon.state_dict(),
             "adam": self.adam.state_dict(),
             "counts": (self.step, self.rows, self.tokens, self.seconds),
@@ -116,6 +127,7 @@ class Trainer:
         """Continue a checkpoint."""
         state = torch.load(path, weights_only=False)
         self.model.load_state_dict(state["model"])
+        self.average = list(state["average"].values())
         self.muon.load_state_dict(state["muon"])
         self.adam.load_state_dict(state["adam"])
         self.step, self.rows, self.tokens, self.seconds = state["counts"]
@@ -157,6 +169,9 @@ class Trainer:
                 self.learn(source.batch(), sums)
             self.muon.step()
             self.adam.step()
+            torch._foreach_lerp_(
+                self.average, [p.detach() for p in self.model.parameters()], 1 - min(AVERAGE, 1 - 1 / (self.step + 1))
+            )
             self.step += 1
             if self.step % REPORT_EVERY == 0 or self.step == 1:
                 self.seconds += time.process_time() - began
@@ -173,12 +188,21 @@ class Trainer:
         divergence = sum(sums[f"kl{k}"] for k in source.number.values()) / max(asked, 1)
         mean = sum(by_name.values()) / max(len(by_name), 1)
         texts = sums["kl-1"] / max(sums["n-1"], 1)
-        line = [self.step, round(self.seconds), self.rows, self.tokens, round(factor, 4), *(round(x, 4) for x in (divergence, mean, texts))]
+        line = [
+            self.step,
+            round(self.seconds),
+            self.rows,
+            self.tokens,
+            round(factor, 4),
+            *(round(x, 4) for x in (divergence, mean, texts)),
+        ]
         self.record.append(line)
         with (out / "loss.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([COLUMNS, *self.record])
         details = " ".join(f"{name.split('.')[0][:8]}.{name.split('.')[1][:4]}={x:.3f}" for name, x in by_name.items())
-        print(*(f"{n}={v}" for n, v in zip(COLUMNS, line, strict=True)), "|", details, flush=True)
+        values = " ".join(f"{n}={v}" for n, v in zip(COLUMNS, line, strict=True))
+        sys.stdout.write(f"{values} | {details}\n")
+        sys.stdout.flush()
 
 
 def parse_settings() -> argparse.Namespace:
@@ -186,7 +210,9 @@ def parse_settings() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train the pocket model.")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint.pt and loss.csv")
     parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--cooldown", type=int, default=2400, help="last steps, over which the learning rate falls to 0")
+    parser.add_argument(
+        "--cooldown", type=int, default=2400, help="last steps, over which the learning rate falls to 0"
+    )
     parser.add_argument("--groups", type=int, default=6, help="prompt groups per step")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--width", type=int, default=192)
