@@ -352,8 +352,12 @@ class World:
             self.persona.values[name] = self.population[name]
 
     def leave(self, agents: IntArray) -> None:
-        """Let agents leave; their ids are never used again."""
+        """Let agents leave: their ties end, and their ids are never used again."""
         self.left[agents] = self.step
+        for name, graph in self.network.layers.items():
+            ties = graph.ties_of(np.asarray(agents, np.int64))
+            if ties.size:
+                self.change_ties(name, None, ties)
         for agent in np.asarray(agents).tolist():
             self.emit("left", agent)
 
@@ -411,7 +415,7 @@ class World:
             add: Pairs, shape (k, 2), or None.
             cut: Pairs, shape (k, 2), or None.
         """
-        self.network.layers[layer] = self.network.layers[layer].with_ties(add, cut)
+        self.network.change_ties(layer, add, cut)
         self.changed_layers.add(layer)
         for pairs, added in ((cut, False), (add, True)):
             if pairs is not None:

@@ -144,7 +144,18 @@ def merge_rows(indptr, indices, weights, add_ptr, add, cut_ptr, cut, weight):  #
     out = np.empty(indices.size + add.size, np.uint32)
     out_weights = np.empty(out.size if weighted else 0, np.float32)
     kept = 0
+    copied = 0  # rows before this one are done
     for i in range(n):
+        if add_ptr[i + 1] == add_ptr[i] and cut_ptr[i + 1] == cut_ptr[i] and i < n - 1:
+            continue
+        first, last = indptr[copied], indptr[i]
+        out[kept : kept + last - first] = indices[first:last]  # untouched rows in one piece
+        if weighted:
+            out_weights[kept : kept + last - first] = weights[first:last]
+        for row in range(copied, i):
+            out_ptr[row + 1] = indptr[row + 1] + kept - first
+        kept += last - first
+        copied = i + 1
         a, c = add_ptr[i], cut_ptr[i]
         for e in range(indptr[i], indptr[i + 1]):
             j = indices[e]

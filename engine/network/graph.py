@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import UserDict
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -156,6 +157,18 @@ class Graph:
         """Call `kernel(begin, end, *arguments)` on ranges that cover all agents, as `pull` does."""
         return run_ranges(kernel, self.n, *arguments)
 
+    def ties_of(self, agents: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return all stored ties that one of the agents is an end of, each once, (k, 2); none of a complete network."""
+        if self.complete:
+            return np.empty((0, 2), np.int64)
+        chosen = np.zeros(self.n, bool)
+        chosen[agents] = True
+        found = []
+        for source, target, _ in self.edge_chunks():
+            kept = chosen[source] | chosen[target]
+            found.append(np.stack([source[kept], target[kept]], axis=1).astype(np.int64))
+        return np.concatenate(found)
+
     def edges(self) -> tuple[IdArray, IdArray, NDArray[np.float32]]:
         """Return (source, target, weight) with each tie once, by source, then target; weight 1 where there are none.
 
@@ -260,6 +273,59 @@ class Graph:
         return Graph.from_edges(self.n, source, target)
 
 
+MERGE_SHARE = 0.05
+"""Changed ties, as a share of those that a layer stores, that are merged into its rows at once."""
+
+
+class Layers(UserDict[str, Graph]):
+    """Graphs by name; changes of ties wait beside each graph until somebody reads it, or until they are many.
+
+    Merging copies all rows, so that a thousand single changes between two looks cost one copy, not a thousand.
+    """
+
+    def __init__(self, graphs: Mapping[str, Graph]) -> None:
+        self._waiting: dict[str, list[tuple[IdArray, bool]]] = {}
+        super().__init__(graphs)
+
+    def __getitem__(self, name: str) -> Graph:
+        """Return a layer with all changes in its rows."""
+        if self._waiting.get(name):
+            self.data[name] = _merge(self.data[name], self._waiting.pop(name))
+        return self.data[name]
+
+    def __setitem__(self, name: str, graph: Graph) -> None:
+        """Replace a layer and what waits beside it."""
+        self._waiting.pop(name, None)
+        self.data[name] = graph
+
+    def change(self, name: str, add: Any, cut: Any) -> None:
+        """Cut and add ties of a layer, in this order.
+
+        Raises:
+            NetworkError: as `Graph.with_ties`.
+        """
+        graph = self.data[name]
+        if graph.complete:
+            self.data[name] = graph.with_ties(add, cut)
+            return
+        waiting = self._waiting.setdefault(name, [])
+        waiting += [(_pairs(graph.n, cut, "cut"), False), (_pairs(graph.n, add, "added"), True)]
+        if sum(len(pairs) for pairs, _ in waiting) > MERGE_SHARE * graph.indices.size:
+            self[name]  # reading merges
+
+
+def _merge(graph: Graph, changes: Sequence[tuple[IdArray, bool]]) -> Graph:
+    """Return a graph after changes (pairs, added) in order: of each pair the last change counts."""
+    pairs = np.concatenate([part for part, _ in changes])
+    added = np.repeat([kind for _, kind in changes], [len(part) for part, _ in changes])
+    if not graph.directed:
+        pairs = np.sort(pairs, axis=1)
+    codes = pairs[:, 0].astype(np.uint64) * np.uint64(graph.n) + pairs[:, 1]
+    last = codes.size - 1 - np.unique(codes[::-1], return_index=True)[1]
+    # A tie that was cut on the way is a new one with a new weight, even if it is there again.
+    return graph.with_ties(pairs[last[added[last]]], pairs[~added])
+
+
 @dataclass
 class Network:
     """One or more named layers of ties among the same agents.
@@ -268,7 +334,20 @@ class Network:
         layers: Graph by name, in the order of the study; replaced, never changed, when ties change.
     """
 
-    layers: dict[str, Graph] = field(default_factory=dict)
+    layers: MutableMapping[str, Graph] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.layers = self._changing = Layers(self.layers)
+
+    def change_ties(self, name: str, add: Any, cut: Any) -> None:
+        """Cut and add ties of a layer: pairs of agents, (k, 2) each, or None.
+
+        Raises:
+            NetworkError: as `Graph.with_ties`, or there is no such layer.
+        """
+        if name not in self.layers:
+            self.layer(name)
+        self._changing.change(name, add, cut)
 
     def layer(self, name: str | None = None) -> Graph:
         """Return the layer of that name, or the first one for None.

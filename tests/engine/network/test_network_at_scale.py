@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import Graph, MicrocosmError
+from engine import Graph, MicrocosmError, load_study
 from engine.errors import NetworkError
 from engine.measures import graph as measures
 from engine.measures.opinion import cluster_sizes
-from engine.network import build_network
+from engine.network import Network, build_network
+from engine.network.graph import MERGE_SHARE
 from engine.network.spatial import _tie_near, place_agents, radius_of
+from engine.simulation import build_world
 from engine.spec import LayerSpec
 
 
@@ -26,7 +28,8 @@ ACROSS_THREADS = """
 import hashlib, sys
 import numpy as np
 from engine import load_study, simulate
-from engine.network import build_network
+from engine.network import Network, build_network
+from engine.network.graph import MERGE_SHARE
 from engine.spec import LayerSpec
 from engine.threads import cut_ranges
 found = [len(cut_ranges(200_003))]
@@ -70,6 +73,68 @@ def test_ordered_ties_are_still_checked():
         Graph.from_edges(3, np.array([1, 7], np.uint32), np.array([0, 1], np.uint32))
     with pytest.raises(NetworkError, match="self loops in row 0"):
         Graph.from_edges(3, np.array([1], np.uint32), np.array([1], np.uint32))
+
+
+pairs_of_20 = st.lists(
+    st.tuples(st.integers(0, 19), st.integers(0, 19)).filter(lambda tie: tie[0] != tie[1]), max_size=4
+)
+
+
+@settings(deadline=None)
+@given(
+    st.booleans(),
+    st.booleans(),
+    st.lists(st.tuples(pairs_of_20, pairs_of_20, st.integers(0, 3)), min_size=1, max_size=12),
+)
+def test_waiting_changes_of_ties_are_those_made_at_once(directed, weighted, changes):
+    source, target = np.arange(19), np.arange(1, 20)
+    graph = Graph.from_edges(20, source, target, np.full(19, 2.5) if weighted else None, directed)
+    network = Network({"ties": graph})
+    for add, cut, looks in changes:
+        network.change_ties("ties", add, cut)
+        graph = graph.with_ties(add, cut)
+        if not looks:
+            network.layers["ties"]
+    for name in ("indptr", "indices", "weights") if weighted else ("indptr", "indices"):
+        np.testing.assert_array_equal(getattr(network.layer(), name), getattr(graph, name))
+
+
+def test_many_single_changes_cost_few_copies(monkeypatch):
+    network, merged = Network({"ties": built("ring", 1000, k=10)}), []
+    monkeypatch.setattr(
+        Graph, "with_ties", lambda self, *ties, kept=Graph.with_ties: merged.append(1) or kept(self, *ties)
+    )
+    for agent in range(900):
+        network.change_ties("ties", [(agent, agent + 50)], [(agent, agent + 1)])
+    assert network.n_ties == 5000
+    assert len(merged) <= 1 + 1800 / (MERGE_SHARE * 10_000)
+
+
+def test_a_change_of_an_unknown_layer_or_agent_is_refused_at_once():
+    network = Network({"ties": built("ring", 10, k=2)})
+    with pytest.raises(NetworkError, match="'tie' is not a layer"):
+        network.change_ties("tie", [(0, 5)], None)
+    with pytest.raises(NetworkError, match="unknown agents"):
+        network.change_ties("ties", [(0, 10)], None)
+
+
+def test_all_ties_of_an_agent_are_found():
+    directed = Graph.from_edges(5, [0, 1, 3, 4], [1, 2, 1, 0], directed=True)
+    assert directed.ties_of(np.array([1])).tolist() == [[0, 1], [1, 2], [3, 1]]
+    assert directed.ties_of(np.array([], np.int64)).tolist() == []
+    assert Graph.complete_graph(4).ties_of(np.array([1])).size == 0
+
+
+def test_who_leaves_has_no_ties_any_more_and_meets_nobody():
+    world = build_world(load_study("sir", ["population={size=40}", "network.k=4"]))
+    world.begin_step()
+    before = world.network.layer().neighbours(7).tolist()
+    world.leave(np.array([7]))
+    assert world.network.layer().degree()[7] == 0
+    assert sorted((tie.source, tie.target) for tie in world.traces.ties) == sorted(
+        (max(7, other), min(7, other))[::-1] for other in before
+    )
+    assert not any(tie.added for tie in world.traces.ties)
 
 
 def test_stored_ties_are_found_by_their_place():
