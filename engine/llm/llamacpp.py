@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import ContextOverflow, ModelError
-from engine.llm.context import MOST_SEQUENCES, UNIT_TOKENS, Context, Watch
+from engine.llm.context import MOST_SEQUENCES, UNIT_TOKENS, Watch
 from engine.llm.embedding import embed_texts
 from engine.llm.library import load_library
-from engine.llm.prefix import PrefixKeeper, plan_prefix
-from engine.llm.prompts import Batch, PromptBuilder, check_room
+from engine.llm.opened import Opened
+from engine.llm.prompts import PromptBuilder, check_room
 from engine.llm.protocol import FloatArray, ModelIdentity, Scores, normalise_scores
 from engine.llm.recurrent import score_prompts_in_stages
 from engine.llm.scoring import GROUP_TOKENS, score_prompts
@@ -26,8 +26,7 @@ from engine.llm.vocabulary import LoadedModel
 from engine.llm.writing import Sampling, write_prompts
 from engine.spec import ModelSpec
 
-SMALLEST_CONTEXT = 1024
-SPARE_CELLS = 64
+EXACT = frozenset({"F32", "F16", "BF16"})  # number formats that round less than flash attention does
 SLOTS = 32  # texts written at once
 WRITING_CELLS = 16_384  # context that texts under way may take together
 MOST_STATEFUL_LEAVES = 16
@@ -44,6 +43,7 @@ class LlamaCppModel:
     Attributes:
         n_calls: Calls of `score` and `write` so far.
         n_situations: Situations in those calls.
+        n_threads: Processor threads.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class LlamaCppModel:
         self.n_calls = 0
         self.n_situations = 0
         self._watch = Watch(should_stop)
-        self._n_threads = n_threads or spare_threads()
+        self.n_threads = n_threads or spare_threads()
         self._model: LoadedModel | None = LoadedModel(load_library(), path, spec.gpu_layers)
         self._limit = min(self._model.n_ctx_train, spec.n_ctx or self._model.n_ctx_train)
         try:
@@ -67,22 +67,21 @@ class LlamaCppModel:
         except ModelError:
             self._model.close()
             raise
-        self._keeper = PrefixKeeper()
-        self._context: Context | None = None
-        self._embedder: Context | None = None
-        self._n_decoded = 0
+        self._scorer = Opened(self.n_threads, self._watch)
+        self._writer = Opened(self.n_threads, self._watch, flash=identity.quantization not in EXACT)
+        self._embedder = Opened(self.n_threads, self._watch)
+        self._uses = (self._scorer, self._writer, self._embedder)
         self._lock = threading.Lock()
 
     @property
     def n_tokens(self) -> int:
         """Tokens computed so far."""
-        opened = (context for context in (self._context, self._embedder) if context is not None)
-        return self._n_decoded + sum(context.n_decoded for context in opened)
+        return sum(use.n_decoded for use in self._uses)
 
     @property
     def n_ctx(self) -> int:
-        """Tokens that the present context holds over all sequences; it grows with need. 0 before the first call."""
-        return self._context.n_cells if self._context else 0
+        """Tokens that the largest present context holds over all sequences; it grows with need. 0 at first."""
+        return max(use.n_cells for use in self._uses)
 
     def score(
         self, prefixes: str | Sequence[str], suffixes: Sequence[str], options: Sequence[str], *, lead: str = ""
@@ -106,14 +105,15 @@ class LlamaCppModel:
         """Return log P of the options under one listing, shape (n_situations, n_options)."""
         batch = self._builder.build_batch(prefix, suffixes, lead)
         check_room(batch, max(trie.n_steps for trie in tries), self._limit, self.identity.name)
-        if self._open_model().stateful:
+        model = self._open_model()
+        if model.stateful:
             own = batch.longest - batch.start + max(trie.n_nodes * trie.n_sequences for trie in tries)
-            context = self._hold(batch, batch.start + max(GROUP_TOKENS, own) * 2)
+            context = self._scorer.hold(model, batch, batch.start + max(GROUP_TOKENS, own) * 2)
             found = score_prompts_in_stages(context, batch.prompts, batch.start, tries, self._check_stop)
         else:
             most = batch.longest + max(trie.n_nodes for trie in tries) + UNIT_TOKENS
-            context = self._hold(batch, most)
-            found = score_prompts(context, self._keeper, batch.prompts, batch.start, tries, self._check_stop)
+            context = self._scorer.hold(model, batch, most)
+            found = score_prompts(context, self._scorer.keeper, batch.prompts, batch.start, tries, self._check_stop)
         return found[batch.place]
 
     def write(
@@ -139,11 +139,11 @@ class LlamaCppModel:
             order = sorted(range(len(suffixes)), key=lambda number: (batch.place[number], seeds[number]))
             longest = batch.longest - batch.start + max_tokens
             slots = max(1, min(SLOTS, len(order), WRITING_CELLS // longest))
-            context = self._hold(batch, batch.start + slots * longest)
+            context = self._writer.hold(self._open_model(), batch, batch.start + slots * longest)
             prompts = [batch.prompts[batch.place[number]] for number in order]
             texts = write_prompts(
                 context,
-                self._share,
+                self._writer.share,
                 prompts,
                 [seeds[number] for number in order],
                 batch.start,
@@ -171,11 +171,11 @@ class LlamaCppModel:
                     f"a text of {longest:,} tokens exceeds the {self._limit:,} tokens of {self.identity.name}; "
                     "shorten it, or choose a model with a longer context"
                 )
-            context = self._open_embedder(model, longest)
+            context = self._embedder.open(model, longest)
             try:
                 rows = embed_texts(context, distinct, self._check_stop)
             except BaseException:
-                context.clear()
+                self._embedder.forget()
                 raise
             place = {text: number for number, text in enumerate(distinct)}
             return rows[[place[text] for text in tokens]]
@@ -188,11 +188,8 @@ class LlamaCppModel:
     def close(self) -> None:
         """Free context and weights; closing twice does nothing."""
         with self._lock:
-            for context in (self._context, self._embedder):
-                if context is not None:
-                    self._n_decoded += context.n_decoded
-                    context.close()
-            self._context = self._embedder = None
+            for use in self._uses:
+                use.close()
             if self._model is not None:
                 self._model.close()
                 self._model = None
@@ -213,47 +210,9 @@ class LlamaCppModel:
             try:
                 yield
             except BaseException:
-                self._keeper.forget()
-                if self._context is not None:
-                    self._context.clear()
+                self._scorer.forget()
+                self._writer.forget()
                 raise
-
-    def _hold(self, batch: Batch, n_cells: int) -> Context:
-        """Return a context of at least `n_cells` tokens whose sequence 0 holds the batch's shared beginning."""
-        model = self._open_model()
-        if self._context is None or self._context.n_cells < n_cells + SPARE_CELLS:
-            self._open_context(model, n_cells + SPARE_CELLS)
-        assert self._context is not None
-        self._keeper.hold(self._context, plan_prefix(batch.prompts[0][: batch.start], batch.stem), batch.stem)
-        return self._context
-
-    def _open_context(self, model: LoadedModel, n_cells: int) -> None:
-        size = SMALLEST_CONTEXT
-        while size < n_cells:
-            size *= 2
-        if self._context is not None:
-            self._n_decoded += self._context.n_decoded
-            self._context.close()
-            self._context = None
-        self._keeper.forget()
-        self._context = Context(model, size, self._n_threads, self._watch)
-
-    def _open_embedder(self, model: LoadedModel, longest: int) -> Context:
-        """Return a context for embeddings, which leaves the prefixes that others hold alone."""
-        if self._embedder is None or self._embedder.n_cells < longest:
-            if self._embedder is not None:
-                self._n_decoded += self._embedder.n_decoded
-                self._embedder.close()
-                self._embedder = None
-            size = SMALLEST_CONTEXT
-            while size < longest:
-                size *= 2
-            self._embedder = Context(model, size, self._n_threads, self._watch)
-        return self._embedder
-
-    def _share(self, n_sequences: int) -> None:
-        assert self._context is not None
-        self._keeper.share(self._context, n_sequences, filled=bool(self._keeper.held.tokens))
 
     def _check_stop(self) -> None:
         self._watch.check(self.identity.name)

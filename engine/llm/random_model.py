@@ -9,6 +9,7 @@ but mean nothing.
 from __future__ import annotations
 
 import collections
+import ctypes
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,10 +17,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.errors import ModelError
 from engine.llm.bpe import byte_letters, learn_merges
 from engine.llm.corpus import build_corpus
+from engine.llm.library import forget_complaints, load_library, recent_complaints
 
-Size = Literal["tiny", "pocket", "100m"]
+Size = Literal["tiny", "pocket", "100m", "1b", "7b"]
 FileType = Literal["f32", "f16", "q8_0"]
 
 CHATML = (
@@ -39,6 +42,7 @@ class Shape:
 
     Attributes:
         biased: Whether the constant channel and a separate output matrix exist; otherwise the output is tied.
+        repeated: Whether all layers have the weights of the first, so that large models fit into memory while made.
     """
 
     n_vocab: int
@@ -50,12 +54,15 @@ class Shape:
     context: int
     merges: int
     biased: bool = True
+    repeated: bool = False
 
 
 SHAPES: dict[str, Shape] = {
     "tiny": Shape(640, 96, 2, 2, 1, 128, 4096, 380),
     "pocket": Shape(2048, 192, 4, 6, 2, 384, 8192, 1780),
     "100m": Shape(32000, 768, 12, 12, 4, 2048, 8192, 2000, biased=False),
+    "1b": Shape(32000, 2048, 16, 32, 8, 8192, 8192, 2000, biased=False, repeated=True),
+    "7b": Shape(32000, 4096, 32, 32, 8, 14336, 8192, 2000, biased=False, repeated=True),
 }
 
 
@@ -86,7 +93,7 @@ def build_random_model(
 
     Args:
         path: File to write; an existing one is replaced.
-        size: tiny (0.3 million weights), pocket (2 million) or 100m.
+        size: tiny (0.3 million weights), pocket (2 million), 100m, 1b or 7b.
         seed: Seed of the weights; the tokenizer does not depend on it.
         ftype: Number format of the matrices.
         name: Stored as general.name; None for "random-SIZE (random weights)".
@@ -104,12 +111,15 @@ def build_random_model(
     _write_vocabulary(writer, vocabulary)
     if template is not None:
         writer.add_chat_template(template)
-    for tensor, values in _draw_weights(shape, vocabulary, seed):
+    halves: dict[int, NDArray[np.float16]] = {}
+    drawn = _draw_weights(shape, vocabulary, seed)
+    for tensor, values in drawn:
         if ftype == "q8_0" and values.ndim == 2:
             kind = gguf.GGMLQuantizationType.Q8_0
             writer.add_tensor(tensor, gguf.quants.quantize(values, kind), raw_dtype=kind)
         elif ftype == "f16" and values.ndim == 2:
-            writer.add_tensor(tensor, values.astype(np.float16))
+            halves[id(values)] = halves.get(id(values), values.astype(np.float16))
+            writer.add_tensor(tensor, halves[id(values)])
         else:
             writer.add_tensor(tensor, values)
     writer.write_header_to_file()
@@ -117,6 +127,29 @@ def build_random_model(
     writer.write_tensors_to_file()
     writer.close()
     return Path(path)
+
+
+def quantize_model(path: Path, target: Path, kind: str) -> Path:
+    """Write a model in another number format and return the new file's path.
+
+    Args:
+        path: The file, in f32 or f16.
+        target: File to write.
+        kind: llama.cpp's name of the format, for example Q4_K_M.
+
+    Raises:
+        ModelError: llama.cpp knows no such format, or cannot write it.
+    """
+    library = load_library()
+    number = getattr(library, f"LLAMA_FTYPE_MOSTLY_{kind}", None)
+    if number is None:
+        raise ModelError(f"llama.cpp has no number format '{kind}'; allowed are Q8_0, Q4_0, Q4_K_M and others")
+    settings = library.llama_model_quantize_default_params()
+    settings.ftype = number
+    forget_complaints()
+    if library.llama_model_quantize(str(path).encode(), str(target).encode(), ctypes.byref(settings)) != 0:
+        raise ModelError(f"llama.cpp cannot write {path.name} as {kind}{recent_complaints()}; is the disk full?")
+    return target
 
 
 def build_pocket(path: Path | str) -> Path:
@@ -192,6 +225,10 @@ def _draw_weights(shape: Shape, vocabulary: Vocabulary, seed: int) -> list[tuple
     weights = [("token_embd.weight", embedding), ("output_norm.weight", np.ones(width, np.float32))]
     for layer in range(shape.layers):
         into = free**-0.5
+        if layer and shape.repeated:
+            first = [(name, values) for name, values in weights if name.startswith("blk.0.")]
+            weights += [(name.replace("blk.0.", f"blk.{layer}.", 1), values) for name, values in first]
+            continue
         weights += [
             (f"blk.{layer}.attn_norm.weight", inner_norm),
             (f"blk.{layer}.ffn_norm.weight", inner_norm),
