@@ -24,12 +24,16 @@ class BenchOptions:
         largest: Agents up to which the growth of cost is followed.
         peers: Python of an environment with other simulators, or empty.
         out: Folder for the plot of the growth.
+        threads: Processor threads of a language model; 0 leaves one core to the rest of the computer.
+        quick: 1 for tiny workloads that only show that everything works.
     """
 
     agents: int = 1_000_000
     largest: int = 1_000_000
     peers: str = ""
     out: Path = Path()
+    threads: int = 0
+    quick: int = 0
 
 
 @dataclass(frozen=True)

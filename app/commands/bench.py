@@ -67,6 +67,7 @@ def measure_group(group: str, arguments: Namespace) -> Iterator[dict[str, Any]]:
         RunError: the measurement ended with a failure.
     """
     options = {"agents": arguments.agents, "largest": arguments.largest, "peers": arguments.peers, "out": Path.cwd()}
+    options |= {"threads": arguments.threads, "quick": int(arguments.quick) or None}
     command = [sys.executable, "-m", "app.bench", group]
     command += [f"--{name}={value}" for name, value in options.items() if value is not None]
     environment = {**os.environ, "NUMBA_NUM_THREADS": "1"}
