@@ -23,6 +23,7 @@ from app.verbs import show_fork, show_inject
 from engine.contract import ScenarioInfo
 from engine.loading import scenario_info
 from engine.runs import RunInfo, cancel_run, pause_run, read_info, resume_run
+from engine.store import FAILURES, describe_failures
 
 ACTIVE = frozenset({"queued", "running", "paused", "waiting"})
 COLOURS = {"running": "green", "done": "blue", "failed": "red", "paused": "orange", "waiting": "orange"}
@@ -239,6 +240,8 @@ def _measures(run_id: str, scenario_name: str) -> None:
         st.caption("The measures appear with the first step.")
         return
     groups = measure_groups(scenario, names)
+    for sentence in describe_failures(ask(info, FAILURES).iter_rows(named=True)):
+        st.caption(f":orange[{safe(sentence)}]")
     show_monitors(frame, names, scenario)
     room = SIDE_HEIGHT - MONITOR_HEIGHT
     height = 400 if len(groups) == 1 else (room - 24) // min(len(groups), 3)

@@ -9,6 +9,7 @@ from engine.reports.contents import Finding
 from engine.reports.language import LanguagePart, shows_nobody
 from engine.reports.reading import FINISHED, RunRow, StudyPart
 from engine.runs.workspace import workspace_of
+from engine.store import FAILURES, describe_failures, query
 
 MONTE_CARLO = "More runs shrink any p-value: report the effect and its Monte Carlo error."
 
@@ -90,6 +91,16 @@ def _validate(parts: list[StudyPart]) -> list[Finding]:
     return found
 
 
+def _describe_failures(runs: list[RunRow]) -> list[Finding]:
+    """Return what was counted instead of replaced: unusable answers and texts, shortened prompts."""
+    found = []
+    for row in runs:
+        told = describe_failures(query(row.info.folder, FAILURES).iter_rows(named=True))
+        where = f"Run {row.info.run_id}: " if len(runs) > 1 else ""
+        found += [Finding("concern", where + sentence) for sentence in told]
+    return found
+
+
 def _verify(parts: list[StudyPart], language: list[LanguagePart]) -> list[Finding]:
     runs = [row for part in parts for row in part.counted]
     done = [row for row in runs if row.info.status == FINISHED]
@@ -108,6 +119,7 @@ def _verify(parts: list[StudyPart], language: list[LanguagePart]) -> list[Findin
         found.append(
             Finding("concern", f"{len(runs) - len(done)} counted run(s) had not ended: last values are not final.")
         )
+    found += _describe_failures(runs)
     for part in language:
         low = [asked for asked in part.asked if asked.mass_low < 0.5]
         if part.asked:

@@ -2,6 +2,7 @@
 
 from engine.store.catalog import Catalog
 from engine.store.consolidation import consolidate
+from engine.store.failures import FAILURES, describe_failures
 from engine.store.readers import (
     count_rows,
     folder_of,
@@ -21,9 +22,11 @@ from engine.store.readers import (
 )
 
 __all__ = [
+    "FAILURES",
     "Catalog",
     "consolidate",
     "count_rows",
+    "describe_failures",
     "folder_of",
     "open_run",
     "query",

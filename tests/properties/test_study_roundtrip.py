@@ -95,7 +95,19 @@ def study_tables(draw: st.DrawFn) -> dict[str, Any]:
     ]
     policies = st.fixed_dictionaries(
         {"policy": st.sampled_from(["rule", "language", "scripted", "mixture"])},
-        optional={"share": SHARES, "temperature": st.floats(0.1, 10), "persona_fields": st.just([])},
+        optional={
+            "share": SHARES,
+            "temperature": st.floats(0.1, 10),
+            "persona_fields": st.just([]),
+            "option_order": st.sampled_from(["forward", "both", "rotations"]),
+            "reason": st.booleans(),
+            "calibration": some_of(
+                normalisation=st.sampled_from(["none", "pmi", "bytes"]),
+                neutral=TEXT.filter(bool),
+                least_mass=st.floats(0, 1),
+                unusable=st.sampled_from(["count", "rule", "stop"]),
+            ),
+        },
     )
     decisions = some_of(**{decision.name: policies for decision in info.decisions})
     optional = some_of(

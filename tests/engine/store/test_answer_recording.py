@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from engine import run_study
-from engine.store import open_run, schema
+from engine.store import FAILURES, describe_failures, open_run, query, schema
 from engine.store.catalog import Catalog
 from engine.store.database import connect, fill
 from engine.store.segments import write_segment
@@ -52,3 +52,28 @@ def test_runs_without_debiased_distributions_stay_readable(tmp_path, monkeypatch
             found = connection.sql("select debiased_logp from situations").pl()["debiased_logp"].to_list()
             connection.close()
             assert found == ([None] if name == "old" else [None, [-1.0]])
+
+
+def test_failures_are_told_in_sentences(tmp_path):
+    (result,) = run_study(
+        "majority_force",
+        workspace=tmp_path,
+        overrides=[
+            "population.size=12",
+            "steps=2",
+            "model.file=scripted",
+            "decisions.choose.policy=language",
+            "decisions.choose.calibration={ least_mass = 1.0, unusable = 'rule' }",
+            "decisions.choose.reason=true",
+            "model.n_ctx=256",
+            "model.budget={ observation = 0.001 }",
+        ],
+    )
+    told = describe_failures(query(result.folder, FAILURES).iter_rows(named=True))
+    assert told == ["24 prompts of 'choose' had their observations shortened in 2 steps."]
+    assert any(row["channel"] == "reason" for row in query(result.folder, "select * from messages").to_dicts())
+
+
+def test_unusable_answers_are_told_with_what_followed():
+    row = {"kind": "unusable_answer", "asked": "choose", "part": "", "response": "rule", "agents": 1200, "steps": 1}
+    assert describe_failures([row]) == ["1,200 answers to 'choose' were unusable in 1 step: decided by the rule."]
