@@ -48,6 +48,8 @@ def _merge_population(default: Mapping[str, Any], given: Any) -> Any:
     columns = given.get("columns")
     if isinstance(columns, dict) and any(isinstance(values, list) for values in columns.values()):
         dropped.add("size")  # a list of values says how many agents there are
+    if given.get("draw") == "rows":
+        dropped.add("size")  # so does a survey whose respondents are taken one by one
     return {key: value for key, value in default.items() if key not in dropped} | given
 
 

@@ -243,7 +243,8 @@ def _table(draft: Draft, columns: dict[str, Column], problems: Problems) -> None
             st.caption("There are too few columns.")
             return
         left, right = st.columns(2)
-        name = left.selectbox("Column", names, key="table_column", format_func=title_of)
+        first = next((place for place, one in enumerate(names) if one in held), 0)
+        name = left.selectbox("Column", names, index=first, key="table_column", format_func=title_of)
         others = [other for other in parents if other != name]
         table = held.get(name, {})
         given = table.get("given")

@@ -94,20 +94,20 @@ def _head(draft: Draft, people: Population | None) -> None:
     with title:
         st.subheader(f"People of “{safe(draft.get('title') or draft.get('scenario'))}”")
         if people is not None:
-            st.caption(safe(f"{people.n:,} people, {len(people.columns)} columns. {origin_words(people)}"))
+            st.caption(safe(f"{people.n:,} people, {len(people.columns)} columns{origin_words(people)}."))
     with link:
         st.page_link("views/compose.py", label="Back to the study", icon=":material/tune:")
 
 
 def origin_words(people: Population) -> str:
-    """Return in a sentence where the columns' values come from."""
+    """Return where the columns' values come from, as the end of a sentence."""
     words = {"survey": "a survey", "sampled": "draws", "manual": "a person's hand", "model": "a language model"}
     counts: dict[str, int] = {}
     for column in people.columns.values():
         if column.provenance:
             counts[column.provenance] = counts.get(column.provenance, 0) + 1
     told = [f"{n} from {words[name]}" for name, n in counts.items()]
-    return f"Columns: {', '.join(told)}." if told else ""
+    return f": {', '.join(told)}" if told else ""
 
 
 if __name__ == "__main__":
