@@ -198,12 +198,13 @@ def _fit(
 
 def _fit_logit(x: FloatArray, first: FloatArray, other: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return (coefficients, covariance) of the logit of `other` against `first`, weighted by their sum."""
-    import statsmodels.api as sm
+    from statsmodels.genmod.families import Binomial
+    from statsmodels.genmod.generalized_linear_model import GLM
 
     weight = np.maximum(first + other, _SMALLEST)
     with warnings.catch_warnings():  # an exact fit is no reason for alarm here: the probabilities are known exactly
         warnings.simplefilter("ignore")
-        model = sm.GLM(np.clip(other / weight, 0.0, 1.0), x, family=sm.families.Binomial(), var_weights=weight)
+        model = GLM(np.clip(other / weight, 0.0, 1.0), x, family=Binomial(), var_weights=weight)
         result = model.fit()
     dispersion = float(result.pearson_chi2) / max(float(result.df_resid), 1.0)
     return np.asarray(result.params, np.float64), dispersion * np.asarray(result.normalized_cov_params, np.float64)
