@@ -6,12 +6,14 @@ itself, so the prefix is computed once for all rows.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+CURVES = 12  # in which the embedding of a number changes with its size
 EPSILON = 1e-5  # of the norms
 ROPE_BASE = 10000.0
 
@@ -115,6 +117,20 @@ class Pocket(nn.Module):
                 nn.init.normal_(matrix.weight, std=self.shape.width**-0.5)
             for matrix in (block.attn_output, block.ffn_down):
                 nn.init.normal_(matrix.weight, std=0.1 * matrix.weight.shape[1] ** -0.5)
+
+    @torch.no_grad()
+    def smooth_numbers(self, tokens: list[int]) -> None:
+        """Add smooth curves of log(1 + number) to the embeddings, so that near numbers look alike from the start.
+
+        Args:
+            tokens: Token of each number from 0 upwards.
+        """
+        generator = torch.Generator().manual_seed(0)
+        directions = torch.randn(CURVES, self.shape.width, generator=generator) * CURVES**-0.5
+        height = torch.log1p(torch.arange(len(tokens)).float())[:, None]
+        phase = torch.rand(CURVES, generator=generator) * 2 * math.pi
+        curves = torch.cos(height * torch.linspace(0.3, 4.0, CURVES) + phase)
+        self.token_embd.weight[tokens] += curves @ directions
 
     def surround(self, prefix: Tensor, rows: Tensor) -> Around:
         """Return rotations and masks of a batch."""

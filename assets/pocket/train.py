@@ -222,6 +222,7 @@ def parse_settings() -> argparse.Namespace:
     parser.add_argument("--adam-rate", type=float, default=0.003)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--asks", nargs="*", help="train on these decisions only")
+    parser.add_argument("--smooth-numbers", action="store_true", help="begin with smooth embeddings of the numbers")
     parser.add_argument("--no-compile", dest="compile", action="store_false")
     parser.add_argument("--no-bf16", dest="bf16", action="store_false")
     parser.add_argument("--resume", type=Path, help="checkpoint to continue")
@@ -235,6 +236,9 @@ def main() -> None:
     trainer = Trainer(settings)
     if settings.resume:
         trainer.load(settings.resume)
+    if settings.smooth_numbers:
+        for space in ("", " "):
+            trainer.model.smooth_numbers([trainer.tokenizer.encode(f"{space}{number}")[0] for number in range(101)])
     trainer.run(settings.out)
 
 
