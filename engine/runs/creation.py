@@ -14,7 +14,7 @@ from typing import Any
 from engine.errors import PopulationError, RunError
 from engine.loading import dump_study, expand_arms, study_hash
 from engine.runs.experiments import write_experiment
-from engine.runs.inputs import copy_inputs, keep_inputs
+from engine.runs.inputs import base_of, copy_inputs, keep_inputs
 from engine.runs.memory import check_memory
 from engine.runs.records import STUDY_NAME
 from engine.runs.workspace import Workspace
@@ -72,6 +72,7 @@ def create_run(
         else:
             copy_inputs(like, folder)
         sync_folder(folder)
+    base = base_of(folder, base)
     with Catalog(folder, create=True) as catalog:
         first = first_status(folder, study, replicate)
         first |= {"parent_run_id": parent, "forked_at": forked_at, "base": str(base.absolute()) if base else None}

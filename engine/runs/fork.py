@@ -9,7 +9,7 @@ from typing import Any
 from engine.errors import RunError
 from engine.loading import dump_study, load_study, scenario_info
 from engine.runs.creation import create_run
-from engine.runs.inputs import inputs_of
+from engine.runs.inputs import base_of, inputs_of
 from engine.runs.records import read_info, read_study
 from engine.runs.workspace import Workspace
 from engine.spec import Do, InterventionSpec, Study
@@ -91,7 +91,7 @@ def _changed(
     interventions: Sequence[InterventionSpec],
     personas: Path,
 ) -> Study:
-    child = load_study(parent, overrides, personas=personas)
+    child = load_study(parent, overrides, personas=personas, base=base_of(personas.parent, None))
     moved = [name for name in _FIXED if getattr(child, name) != getattr(parent, name)]
     moved += [
         f"seed of the {part}" for part in ("population", "network") if child.seed_of(part) != parent.seed_of(part)

@@ -15,7 +15,7 @@ from engine.errors import RunError
 from engine.llm import LanguageModel
 from engine.loading import parse_study
 from engine.runs.checkpoints import Checkpoint
-from engine.runs.inputs import inputs_of
+from engine.runs.inputs import base_of, inputs_of
 from engine.runs.journal import Injections, ReadOnlyJournal
 from engine.runs.model import NoModel
 from engine.runs.records import read_study
@@ -37,7 +37,10 @@ def read_stages(catalog: Catalog) -> list[Stage]:
     folder = catalog.folder
     personas = inputs_of(folder)
     past = catalog.read_status().get("stages") or []
-    stages = [Stage(parse_study(text, file=f"{folder.name} (past)", personas=personas), at) for text, at in past]
+    base = base_of(folder, None)
+    stages = [
+        Stage(parse_study(text, file=f"{folder.name} (past)", personas=personas, base=base), at) for text, at in past
+    ]
     return [*stages, Stage(read_study(folder), None)]
 
 

@@ -1,7 +1,7 @@
 """What a run reads from outside its study, kept in its folder: it can then be resumed, forked and replayed anywhere.
 
-Kept are the user's own recipe and persona pack, and of a survey file the respondents that were drawn. The whole survey
-is copied only where the study says that its licence allows it.
+Kept are the user's own recipe and persona pack, files of ties, and of a survey file the respondents that were drawn.
+The whole survey is copied only where the study says that its licence allows it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from engine.runs.workspace import Workspace, workspace_of
 from engine.spec import Study
 from engine.store.disk import sync_folder, write_durably
 
-INPUTS_NAME = "inputs"
+INPUTS_NAME, TIES_NAME = "inputs", "ties"
 MAX_COPIED_BYTES = 64 * 1024**2
 """Largest survey file that is copied whole; of a larger one the drawn respondents are kept like of any other."""
 
@@ -46,6 +46,7 @@ def keep_inputs(folder: Path, workspace: Workspace, study: Study, replicate: int
         own = None if name is None else find_own_file(shelf, name, personas)
         if own is not None:
             _copy(own, inputs / shelf)
+    _keep_ties(inputs / TIES_NAME, study, base)
     kept = inputs / STORED_NAME
     if population.file is None or kept.is_file():
         return
@@ -57,6 +58,22 @@ def keep_inputs(folder: Path, workspace: Workspace, study: Study, replicate: int
         if survey.stat().st_size <= MAX_COPIED_BYTES:
             _copy(survey, inputs / "surveys")
     sync_folder(inputs)
+
+
+def _keep_ties(kept: Path, study: Study, base: Path | None) -> None:
+    """Copy the files of observed ties, each under the path that the study names; shipped ones are always there."""
+    for layer in study.layers:
+        name = str(layer.params.get("path", "")) if layer.kind == "file" else ""
+        inside = name and not Path(name).is_absolute() and ".." not in Path(name).parts
+        source = (base or Path()) / name
+        if inside and source.is_file() and source.stat().st_size <= MAX_COPIED_BYTES:
+            _copy(source, (kept / name).parent)
+
+
+def base_of(folder: Path, base: Path | None) -> Path | None:
+    """Return where relative paths of a run's study start: its own copies of files of ties, else the study's folder."""
+    kept = folder / INPUTS_NAME / TIES_NAME
+    return kept if kept.is_dir() else base
 
 
 def copy_inputs(parent: Path, folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.errors import MicrocosmError, RunNotFound
 from engine.loading import parse_study
-from engine.runs.inputs import inputs_of
+from engine.runs.inputs import base_of, inputs_of
 from engine.runs.locking import is_locked
 from engine.runs.workspace import Workspace
 from engine.spec import Study
@@ -199,7 +199,8 @@ def read_study(folder: Path | str) -> Study:
     if not path.is_file():
         raise RunNotFound(f"{folder} is not a run: it has no {STUDY_NAME}; `microcosm list runs` names the runs")
     text = path.read_text(encoding="utf-8")
-    return parse_study(text, file=f"{path.parent.name}/{STUDY_NAME}", personas=inputs_of(path.parent))
+    home = path.parent
+    return parse_study(text, file=f"{home.name}/{STUDY_NAME}", personas=inputs_of(home), base=base_of(home, None))
 
 
 def list_runs(workspace: Workspace) -> list[RunInfo]:
