@@ -351,10 +351,16 @@ class World:
         for name in self.persona.columns:
             self.persona.values[name] = self.population[name]
 
-    def leave(self, agents: IntArray) -> None:
-        """Let agents leave: their ties end, and their ids are never used again."""
+    def leave(self, agents: IntArray, *, cut: bool = True) -> None:
+        """Let agents leave: their ties end, and their ids are never used again.
+
+        Args:
+            agents: Agent ids.
+            cut: Whether their ties are taken out of the network; a scenario that lets nothing pass over the ties of
+                those who left saves the copy of a large network.
+        """
         self.left[agents] = self.step
-        for name, graph in self.network.layers.items():
+        for name, graph in self.network.layers.items() if cut else ():
             ties = graph.ties_of(np.asarray(agents, np.int64))
             if ties.size:
                 self.change_ties(name, None, ties)

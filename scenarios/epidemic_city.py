@@ -241,5 +241,5 @@ class EpidemicCity:
         )
         dead = np.flatnonzero((after == DEAD) & (health != DEAD))
         if dead.size:
-            world.leave(dead)
+            world.leave(dead, cut=False)  # nothing passes over the ties of the dead
         population["health"] = after
