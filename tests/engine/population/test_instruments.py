@@ -41,7 +41,8 @@ def test_mini_ipip_by_hand():
     assert found == {"big5_e": 4.5, "big5_a": 3.0, "big5_c": 3.0, "big5_n": 3.0, "big5_o": 3.0}
     # Neuroticism 4, 9R, 14, 19R: 4, 5, 2, 1 -> (4 + 1 + 2 + 5) / 4 = 3.
     assert scored(instrument, answers_of(instrument, default=1, i4=4, i9=5, i14=2, i19=1))["big5_n"] == 3.0
-    assert [item.id for item in instrument.items if item.is_reversed] == [*map(str, (6, 7, 8, 9, 10, 15, 16, 17, 18, 19, 20))]
+    turned = [int(item.id) for item in instrument.items if item.is_reversed]
+    assert turned == [6, 7, 8, 9, 10, 15, 16, 17, 18, 19, 20]
 
 
 def test_bfi_2_s_by_hand():
