@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import polars as pl
@@ -65,6 +65,36 @@ def show_chart(
             help="Form of the file that the camera button above the chart saves",
             label_visibility="collapsed",
         )
+
+
+def show_behind(frame: pl.DataFrame, names: Sequence[str], *, key: str) -> None:
+    """Draw what belongs to charts that tick: the numbers so far as CSV, and the query that gives them.
+
+    Args:
+        frame: Column step and one column per measure.
+        names: The measures shown.
+        key: Of the widgets; unique on the page.
+    """
+    wanted = ", ".join(f"'{name}'" for name in names)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.download_button(
+            "CSV",
+            lambda: frame.select("step", *names).write_csv(),
+            "measures.csv",
+            "text/csv",
+            key=f"csv_{key}",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        with st.popover("The query", icon=":material/database:", width="content"):
+            st.code(
+                "select step, measure, value from measures\n"
+                f"where segment = '' and measure in ({wanted})\norder by step",
+                language="sql",
+                wrap_lines=True,
+                width=440,
+            )
+        st.caption("Click a point in Explore to open its run and step.")
 
 
 def _open_behind(figure: Any, chosen: Any, key: str, behind: Behind) -> None:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import session
 from app.actions import ask, attempt, ordered_measures, show_attempt, study_of, wide_measures
+from app.charts import show_behind
 from app.components.network_view import network_view
 from app.composer.plan import duration
 from app.everyone import counts_everyone, show_everyone
@@ -253,6 +254,7 @@ def _measures(run_id: str, scenario_name: str) -> None:
                 key=f"ticking_{run_id}_{label}",
                 alt=f"{label} by {scenario.unit}",
             )
+        show_behind(frame, names, key=f"ticking_{run_id}")
 
 
 def measure_groups(scenario: ScenarioInfo, names: list[str]) -> list[tuple[str, list[str]]]:
