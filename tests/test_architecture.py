@@ -19,6 +19,7 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 LAYERS = (
     ("errors", "threads"),
     ("draws",),
+    ("answers",),
     ("registry", "expressions", "decision"),
     ("spec",),
     ("problems",),
