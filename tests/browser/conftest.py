@@ -99,7 +99,7 @@ def browser(tmp_path_factory):
             viewport={"width": 1280, "height": 800},
             accept_downloads=True,
         )
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(60_000)
         yield context
         context.close()
 

@@ -1,7 +1,8 @@
-"""An experimental economist: 30 groups of fishermen a cell, talk off and on, survival, and a CSV checked with numpy."""
+"""An experimental economist: talk x hint, 30 groups a cell, survival curves, a seat of her own, a CSV like oTree's."""
 
 import io
 import re
+import time
 
 import numpy as np
 import polars as pl
@@ -9,48 +10,65 @@ import pytest
 from playwright.sync_api import expect
 from walking import download_report, go_on, pick, settle, stands_in, type_number, wait_for_experiment
 
-from engine.store import read_measures
+from engine.analysis import event_times, survival_curve
+from engine.runs import list_runs, open_workspace, read_question
+from engine.store import read_decisions, read_measures
 
 pytestmark = pytest.mark.browser
 N_GROUPS = 30
+CELLS = ((), ("talk",), ("hint",), ("talk", "hint"))
+REQUEST = 12
 
 
-def test_talk_and_survival_of_thirty_groups(tabs, studio):
+def test_talk_and_hint_in_thirty_groups_a_cell(tabs, studio):
     page = tabs()
     page.locator(".st-key-open_fishery button").click()
     expect(page.get_by_text(re.compile("Saved as")).first).to_be_visible()
+    fixed_rule(page)
     go_on(page, "Outcome")
     pick(page, "^Outcome", "survival months")
     go_on(page, "People", "Ties", "Who decides", "Interventions", "Comparison")
-    page.locator(".st-key-add_arm button").click()
-    settle(page)
-    expect(page.get_by_role("combobox", name=re.compile("What differs"))).to_have_count(2)
-    page.wait_for_timeout(500)
-    pick(page, "What differs", "talk", 1)
-    page.keyboard.press("Escape")
-    switch = page.locator('[data-testid="stCheckbox"] label').filter(has_text=re.compile("^talk")).last
-    expect(switch).to_be_visible(timeout=10_000)
-    switch.click()
-    settle(page)
-    expect(page.get_by_text(re.compile("differ in nothing"))).to_have_count(0)
+    make_cells(page)
     type_number(page, "Runs of each arm", N_GROUPS)
     go_on(page, "Runs")
     page.locator(".st-key-next_run button").click()
-    expect(page.get_by_text(re.compile(f"of {2 * N_GROUPS} runs are done")).first).to_be_visible(timeout=20_000)
-    experiment = wait_for_experiment(studio, 2 * N_GROUPS)
+    n_runs = len(CELLS) * N_GROUPS
+    experiment = wait_for_experiment(studio, n_runs, limit_s=240)
+    expect(page.get_by_text(f"{n_runs} of {n_runs} runs are done").first).to_be_visible(timeout=30_000)
     months = survival_months(experiment)
-    expect(page.get_by_text(f"{2 * N_GROUPS} of {2 * N_GROUPS} runs are done").first).to_be_visible(timeout=20_000)
-    difference = float((months[1] - months[0]).mean())
-    shown = page.get_by_test_id("stMetric").filter(has_text="Difference").first
-    expect(shown).to_contain_text(f"{difference:.4g}")
+    assert (months == 3).all(), "five who ask for 12 tonnes empty the lake in month 3, whatever they say"
     check_outcomes(page, experiment, months)
-    check_curves(page, experiment)
+    check_survival(page, experiment)
     words = download_report(page, experiment)
-    assert stands_in(float(months[0].mean()), words), "mean survival of the first arm stands in the report"
+    assert stands_in(float(months[0].mean()), words), "mean survival of the first cell stands in the report"
+
+
+def fixed_rule(page):
+    """The baseline: everyone asks for the same, every month."""
+    pick(page, "^rule", "fixed")
+    type_number(page, "^fixed request", REQUEST)
+
+
+def make_cells(page):
+    """Four arms: neither, talk, hint, both."""
+    for place, names in enumerate(CELLS):
+        if not names:
+            continue
+        page.locator(".st-key-add_arm button").click()
+        settle(page)
+        expect(page.get_by_role("combobox", name=re.compile("What differs"))).to_have_count(place + 1)
+        for name in names:
+            pick(page, "What differs", name, place)
+            page.keyboard.press("Escape")
+            settle(page)
+            switch = page.locator('[data-testid="stCheckbox"] label').filter(has_text=re.compile(f"^{name}")).last
+            switch.click()
+            settle(page)
+    expect(page.get_by_text(re.compile("differ in nothing"))).to_have_count(0)
 
 
 def survival_months(experiment):
-    """Return the months that each group's lake lived, shape (2 arms, n groups)."""
+    """Return the months that each group's lake lived, shape (4 cells, n groups)."""
     return np.array(
         [
             [
@@ -71,26 +89,71 @@ def download(page, selector):
 
 
 def check_outcomes(page, experiment, months):
-    """One row per group of fishermen, with its arm and its outcome."""
+    """One row per group with its outcome, and one row per participant and round as oTree writes them."""
     page.get_by_role("button", name=re.compile("Every run")).click()
     table = download(page, ".st-key-csv_outcomes button")
-    assert table.height == 2 * N_GROUPS
+    assert table.height == months.size
     for arm, expected in zip(experiment.arms, months, strict=True):
         own = table.filter(pl.col("arm") == arm).sort("replicate")
         assert own["value"].to_list() == expected.tolist()
+    rows = download(page, ".st-key-csv_otree button")
+    assert rows.height == 5 * int(months.sum())
+    assert {"participant.code", "session.code", "group.id_in_subsession", "player.id_in_group"} <= set(rows.columns)
+    assert rows["session.code"].n_unique() == len(CELLS)
+    assert rows["group.id_in_subsession"].max() == N_GROUPS
+    assert (rows["player.harvest"] == REQUEST).all()
+    first = rows.filter(pl.col("session.config.name") == experiment.arms[0])
+    by_group = first.group_by("group.id_in_subsession").agg(pl.col("subsession.round_number").max())
+    assert sorted(by_group["subsession.round_number"]) == sorted(months[0].astype(int))
     page.keyboard.press("Escape")
 
 
-def check_curves(page, experiment):
-    """The survival shown by step is the mean over the groups."""
-    page.get_by_text("Groups by step").click()
+def check_survival(page, experiment):
+    """The survival curves are those of Kaplan and Meier over groups."""
+    page.get_by_text("Survival", exact=True).click()
     settle(page)
     expect(page.locator(".js-plotly-plot").first).to_be_visible()
-    curve = download(page, ".st-key-csv_group_curves button")
-    first = experiment.arms[0]
-    frames = [
-        read_measures(folder).filter(pl.col("measure") == "survival_months") for folder in experiment.folders_of(first)
-    ]
-    early = [frame.filter(pl.col("step") == 1)["value"][0] for frame in frames]
-    shown = curve.filter((pl.col("group") == first) & (pl.col("step") == 1))["mean"][0]
-    assert shown == pytest.approx(np.mean(early), abs=1e-9)
+    shown = download(page, ".st-key-csv_survival button")
+    for arm in experiment.arms:
+        curve = survival_curve(*event_times(experiment.folders_of(arm), "collapsed"))
+        own = shown.filter(pl.col("group") == arm)
+        assert own["step"].to_list() == curve.steps.tolist()
+        assert own["mean"].to_list() == pytest.approx(curve.share.tolist())
+
+
+def test_she_plays_one_seat(tabs, studio):
+    page = tabs()
+    page.locator(".st-key-open_fishery button").click()
+    expect(page.get_by_text(re.compile("Saved as")).first).to_be_visible()
+    fixed_rule(page)
+    go_on(page, "Outcome", "People", "Ties", "Who decides")
+    pick(page, "^Who decides", "A person plays some of them")
+    seats = page.get_by_role("textbox", name=re.compile("^Seats"))
+    seats.fill("2")
+    seats.press("Enter")
+    settle(page)
+    go_on(page, "Interventions", "Comparison", "Runs")
+    type_number(page, "^Steps", 2)
+    page.locator(".st-key-next_run button").click()
+    for step, request in ((1, 30), (2, 5)):
+        run = waiting_run(studio, step)
+        expect(page.get_by_text("You are").first).to_be_visible(timeout=30_000)
+        expect(page.get_by_text(f"month {step}").first).to_be_visible(timeout=30_000)
+        field = page.get_by_role("spinbutton", name=re.compile("^Your answer"))
+        field.fill(str(request))
+        field.press("Enter")
+    expect(page.get_by_text(re.compile("The run is over")).first).to_be_visible(timeout=30_000)
+    own = read_decisions(run.folder).filter(pl.col("agent_id") == 2).sort("step")
+    assert own["action"].to_list() == [30, 5]
+    assert own["policy"].to_list() == ["human", "human"]
+
+
+def waiting_run(studio, step, limit_s=60):
+    """Return the run that waits with the question of a step."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        for info in list_runs(open_workspace(studio.workspace)):
+            if info.status == "waiting" and (asked := read_question(info.folder)) and asked.step == step:
+                return info
+        time.sleep(0.2)
+    raise AssertionError(f"no run asks anything at step {step}")
