@@ -139,8 +139,7 @@ class World:
         self, stream: str, agents: IntArray | None = None, turn: int | IntArray = 0, lane: int = 0
     ) -> NDArray[np.float64]:
         """Return one keyed uniform per agent (all present ones by default)."""
-        who = self.agents if agents is None else agents
-        return draw_uniform(self.dynamics_seed, stream, self.step, turn, who, lane)
+        return draw_uniform(self.dynamics_seed, stream, self.step, turn, self.agents if agents is None else agents, lane)
 
     def key(self, stream: str) -> np.uint64:
         """Return the stream's key for kernels that call `keyed_uniform`."""
@@ -173,8 +172,7 @@ class World:
     def decided_by_rule(self, decision: Decision) -> bool:
         """Tell whether the scenario's own rule decides for everyone."""
         spec = self.spec_of(decision)
-        by_rule = spec.policy == "rule" or (spec.policy == "mixture" and spec.share == 0)
-        return by_rule and spec.regression is None
+        return spec.regression is None and (spec.policy == "rule" or (spec.policy == "mixture" and spec.share == 0))
 
     def _call(
         self,
@@ -210,8 +208,7 @@ class World:
             agents: Agent ids; all present ones by default.
             turn: One number, or one per agent; an agent decides the same thing once per turn.
             texts: Text ids by name, one or one per agent.
-            mask: Options that each agent may choose, shape (n, n_options).
-            options: Items that each agent may choose from, for `Items`.
+            mask, options: What each may choose: options, shape (n, n_options), or the items offered for `Items`.
             **columns: Observation columns, one value or one per agent.
 
         Raises:
