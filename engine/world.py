@@ -139,7 +139,8 @@ class World:
         self, stream: str, agents: IntArray | None = None, turn: int | IntArray = 0, lane: int = 0
     ) -> NDArray[np.float64]:
         """Return one keyed uniform per agent (all present ones by default)."""
-        return draw_uniform(self.dynamics_seed, stream, self.step, turn, self.agents if agents is None else agents, lane)
+        ids = self.agents if agents is None else agents
+        return draw_uniform(self.dynamics_seed, stream, self.step, turn, ids, lane)
 
     def key(self, stream: str) -> np.uint64:
         """Return the stream's key for kernels that call `keyed_uniform`."""
@@ -208,7 +209,8 @@ class World:
             agents: Agent ids; all present ones by default.
             turn: One number, or one per agent; an agent decides the same thing once per turn.
             texts: Text ids by name, one or one per agent.
-            mask, options: What each may choose: options, shape (n, n_options), or the items offered for `Items`.
+            mask: Options that each agent may choose, shape (n, n_options).
+            options: Items that each agent may choose from, for `Items`.
             **columns: Observation columns, one value or one per agent.
 
         Raises:
@@ -252,8 +254,7 @@ class World:
             if text is not None:
                 ids[row] = self.add_text(text)
                 self.say(int(call.agents[row]), text, channel or writing.name, turn, situation_id)
-        unusable = int((ids < 0).sum())
-        if unusable:
+        if unusable := int((ids < 0).sum()):
             self.emit("unusable_text", writing=writing.name, n=unusable)
         return ids
 
@@ -468,8 +469,7 @@ class World:
     def digest(self, before: str) -> str:
         """Return the next link of the digest chain, hexadecimal BLAKE2b-128.
 
-        It covers step, state columns, environment, actions, messages and measures; not ids, times or what is
-        recorded.
+        It covers step, state columns, environment, actions, messages and measures; no ids, times, recording choices.
         """
         chain = hashlib.blake2b(bytes.fromhex(before), digest_size=16)
         chain.update(int(self.step).to_bytes(8, "little"))
