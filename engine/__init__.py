@@ -11,12 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.contract import Measure, ScenarioParams, column, knob, scenario
-    from engine.decision import Categories, Choice, Decision, Integers, Observation, Rounded, Words, Writing
+    from engine.decision import (
+        Categories,
+        Choice,
+        Decimals,
+        Decision,
+        Integers,
+        MultiSelect,
+        Observation,
+        Ranking,
+        Rounded,
+        Words,
+        Writing,
+    )
     from engine.draws import keyed_uniform
     from engine.errors import MicrocosmError, StudyError
     from engine.loading import dump_study, load_study, parse_study
-    from engine.measures import cluster_sizes, gain_equality, gini, major_clusters, variance_polarization
-    from engine.network import Graph
+    from engine.measures import gain_equality, major_clusters, variance_polarization
     from engine.runs import run_study
     from engine.simulation import simulate
     from engine.spec import Study
@@ -27,9 +38,12 @@ _HOME = {
     "engine.decision": (
         "Categories",
         "Choice",
+        "Decimals",
         "Decision",
         "Integers",
+        "MultiSelect",
         "Observation",
+        "Ranking",
         "Rounded",
         "Words",
         "Writing",
@@ -37,14 +51,7 @@ _HOME = {
     "engine.draws": ("keyed_uniform",),
     "engine.errors": ("MicrocosmError", "StudyError"),
     "engine.loading": ("dump_study", "load_study", "parse_study"),
-    "engine.measures": (
-        "cluster_sizes",
-        "gain_equality",
-        "gini",
-        "major_clusters",
-        "variance_polarization",
-    ),
-    "engine.network": ("Graph",),
+    "engine.measures": ("gain_equality", "major_clusters", "variance_polarization"),
     "engine.runs": ("run_study",),
     "engine.simulation": ("simulate",),
     "engine.spec": ("Study",),
@@ -55,23 +62,23 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "Categories",
     "Choice",
+    "Decimals",
     "Decision",
-    "Graph",
     "Integers",
     "Measure",
     "MicrocosmError",
+    "MultiSelect",
     "Observation",
+    "Ranking",
     "Rounded",
     "ScenarioParams",
     "Study",
     "StudyError",
     "Words",
     "Writing",
-    "cluster_sizes",
     "column",
     "dump_study",
     "gain_equality",
-    "gini",
     "keyed_uniform",
     "knob",
     "load_study",
