@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from engine.errors import MicrocosmError, StudyError
     from engine.loading import dump_study, load_study, parse_study
     from engine.measures import gain_equality, major_clusters, variance_polarization
+    from engine.network import Graph
     from engine.runs import run_study
     from engine.simulation import simulate
-    from engine.spec import Study
     from engine.store import read_measures, read_states
 
 _HOME = {
@@ -52,9 +52,9 @@ _HOME = {
     "engine.errors": ("MicrocosmError", "StudyError"),
     "engine.loading": ("dump_study", "load_study", "parse_study"),
     "engine.measures": ("gain_equality", "major_clusters", "variance_polarization"),
+    "engine.network": ("Graph",),
     "engine.runs": ("run_study",),
     "engine.simulation": ("simulate",),
-    "engine.spec": ("Study",),
     "engine.store": ("read_measures", "read_states"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -64,6 +64,7 @@ __all__ = [
     "Choice",
     "Decimals",
     "Decision",
+    "Graph",
     "Integers",
     "Measure",
     "MicrocosmError",
@@ -72,7 +73,6 @@ __all__ = [
     "Ranking",
     "Rounded",
     "ScenarioParams",
-    "Study",
     "StudyError",
     "Words",
     "Writing",
