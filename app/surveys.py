@@ -12,7 +12,7 @@ import streamlit as st
 from engine.errors import PopulationError
 from engine.population import Column, Survey, Variable, read_survey, suggest_mapping
 
-SUFFIXES = ("sav", "zsav", "dta", "csv", "tsv")
+SUFFIXES = ("sav", "zsav", "dta", "sas7bdat", "csv", "tsv", "parquet", "xlsx")
 SHOWN_LABELS = 6
 
 
@@ -22,7 +22,7 @@ def survey_file_name(given: str) -> str:
     stem, _, suffix = base.rpartition(".")
     plain = unicodedata.normalize("NFKD", stem or suffix).encode("ascii", "ignore").decode("ascii")
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", plain).strip("_-")[:60] or "survey"
-    ending = re.sub(r"[^a-z]", "", suffix.lower())[:8] if stem else ""
+    ending = re.sub(r"[^a-z0-9]", "", suffix.lower())[:8] if stem else ""
     return f"{plain}.{ending}" if ending else plain
 
 

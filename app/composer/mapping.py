@@ -16,7 +16,7 @@ from app.surveys import default_mapping, suggested_population, variable_words
 from engine.loading import scenario_info
 from engine.population import Column, Survey, load_schema
 
-MISSING = {"drop": "leave them out", "draw": "draw from the others"}
+MISSING = {"drop": "leave them out", "draw": "draw from the others", "keep": "keep as categories"}
 MAX_KEPT = 30
 
 

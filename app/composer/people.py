@@ -51,6 +51,7 @@ def show_people(draft: Draft, problems: Problems) -> None:
         _inline_columns(draft)
         if not show_problems(_without_fields(problems), "population"):
             st.caption("The size and the seed decide who they are: the same study always has the same people.")
+        st.caption("The page People shows all of them, lets you edit them, and matches shares and households.")
     with right:
         _preview(draft, problems)
     if is_survey(draft):
@@ -59,7 +60,7 @@ def show_people(draft: Draft, problems: Problems) -> None:
 
 def _without_fields(problems: Problems) -> Problems:
     """Return the problems that stand at no field of their own."""
-    fields = ("size", "file", "weight", "encoding", "map", "keep")
+    fields = ("size", "file", "weight", "id", "encoding", "map", "keep")
     shown = tuple(f"population.{field}" for field in fields)
     return tuple(problem for problem in problems if not problem.key.startswith(shown))
 

@@ -80,8 +80,8 @@ def _person(draft: Draft, people: Population, agent: int) -> None:
             label_visibility="collapsed",
         )
     fields = [name for name in people.columns if name not in ("persona", "source_row", "household_id")]
-    st.text(render_card(people, agent, fields, lang))
     _relations(people, agent)
+    st.text(render_card(people, agent, fields, lang))
     info = scenario_info(str(draft.get("scenario")))
     asks = [*info.decisions, *info.writings]
     if asks:

@@ -47,7 +47,7 @@ def show_file(draft: Draft, problems: Problems) -> None:
     folder = draft.path.parent
     key = session.field_key("population.upload")
     st.file_uploader(
-        "Upload a survey (SPSS, Stata or CSV)",
+        "Upload a survey (SPSS, Stata, SAS, CSV, Parquet, Excel)",
         type=list(SUFFIXES),
         key=key,
         on_change=lambda: attempt(_take_upload, draft, session.value_of(key)),
@@ -75,7 +75,9 @@ def show_file(draft: Draft, problems: Problems) -> None:
             safe(f"{survey.format}, {survey.n_rows:,} respondents, {len(survey.variables)} variables. {survey.label}")
         )
         _weight(draft, survey)
+        _drawing(draft, survey)
     show_problems(problems, "population.weight")
+    show_problems(problems, "population.id")
     if survey is not None:
         choice_field(
             draft,
@@ -136,6 +138,34 @@ def _weight(draft: Draft, survey: Survey) -> None:
         args=("population.weight", lambda name: name or None),
         help="Respondents are drawn with a probability proportional to it. `population.weight`",
     )
+
+
+def _drawing(draft: Draft, survey: Survey) -> None:
+    """Draw how respondents become people, and which variable tells them apart."""
+    left, right = st.columns(2)
+    ways = {"weight": "drawn by weight", "rows": "each respondent once"}
+    with left:
+        choice_field(
+            draft,
+            "population.draw",
+            "Respondents are",
+            list(ways),
+            draft.get("population.draw") or "weight",
+            words=lambda way: ways[way],
+            help="Once: people are the respondents in the order of the file, and the weight is a column. "
+            "`population.draw`",
+        )
+    with right:
+        choice_field(
+            draft,
+            "population.id",
+            "Id of a respondent",
+            ["", *(variable.name for variable in survey.variables)],
+            draft.get("population.id") or "",
+            words=lambda name: name or "none: the row in the file",
+            help="Must differ for each respondent; kept as `source_ref`. `population.id`",
+            on_change=lambda: session.store_field("population.id", lambda name: name or None),
+        )
 
 
 def _reading(draft: Draft, problems: Problems) -> None:

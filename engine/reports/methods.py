@@ -9,7 +9,7 @@ from engine.decision import Integers
 from engine.reports.reading import StudyPart
 from engine.reports.study_section import describe_policy, describe_survey, show
 from engine.simulation import simulate
-from engine.spec import LayerSpec
+from engine.spec import LayerSpec, PopulationSpec
 
 DRAWS = (
     "Every random draw is a number of the counter-based generator Philox4x32-10, keyed by seed, stream, step, turn, "
@@ -78,7 +78,27 @@ def _describe_population(part: StudyPart) -> str:
     if spec.columns and (spec.personas or spec.recipe):
         origin += f", with columns of the study's own ({', '.join(spec.columns)})"
     layers = "; ".join(_describe_layer(layer) for layer in part.study.layers)
-    return f"The agents {origin}. Ties between them: {layers}."
+    return f"The agents {origin}.{_describe_shaping(spec)} Ties between them: {layers}."
+
+
+def _describe_shaping(spec: PopulationSpec) -> str:
+    """Return in sentences how the people were matched to shares, housed, spread or scored; empty where they were not."""
+    told = []
+    if spec.rake is not None:
+        told.append(
+            f"The shares of {', '.join(spec.rake.targets)} were matched by raking to within {show(spec.rake.tolerance)}, "
+            "one column at a time; nothing else was matched, and how these columns go together follows the source"
+        )
+    if spec.households is not None:
+        sizes = ", ".join(f"{size}: {show(share)}" for size, share in spec.households.sizes.items())
+        told.append(f"They live in households of given sizes ({sizes}) with ages that fit")
+    if spec.spread is not None:
+        names = ", ".join(spec.spread.columns)
+        told.append(f"{names} are spread evenly ({spec.spread.method} sequence) and resemble no population")
+    told += [f"Answers were scored by the instrument {score.instrument}" for score in spec.score.values()]
+    if spec.lang != "en":
+        told.append(f"Sentences about a person are in the language {spec.lang}")
+    return "".join(f" {sentence}." for sentence in told)
 
 
 def _describe_layer(layer: LayerSpec) -> str:
