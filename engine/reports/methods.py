@@ -82,7 +82,7 @@ def _describe_population(part: StudyPart) -> str:
 
 
 def _describe_shaping(spec: PopulationSpec) -> str:
-    """Return in sentences how the people were matched to shares, housed, spread or scored; empty where they were not."""
+    """Return in sentences how people were matched to shares, housed, spread or scored; empty where they were not."""
     told = []
     if spec.rake is not None:
         told.append(
