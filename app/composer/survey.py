@@ -78,25 +78,8 @@ def show_file(draft: Draft, problems: Problems) -> None:
         _drawing(draft, survey)
     show_problems(problems, "population.weight")
     show_problems(problems, "population.id")
-    if survey is not None:
-        choice_field(
-            draft,
-            "population.draw",
-            "Who becomes a person",
-            list(DRAWS),
-            draft.get("population.draw") or "weight",
-            words=lambda name: DRAWS.get(name, name),
-            help="Take each respondent once where households or ties between respondents matter. `population.draw`",
-        )
-        show_problems(problems, "population.draw")
     if held:
         _reading(draft, problems)
-
-
-DRAWS = {
-    "weight": "respondents drawn by weight, some more than once",
-    "rows": "each usable respondent once, in the order of the file",
-}
 
 
 def _take_upload(draft: Draft, upload: Any) -> None:

@@ -67,7 +67,7 @@ def bring_city(page, folder):
     settle(page)
     page.locator("input[type=file]").set_input_files(str(folder / "city.csv"))
     expect(page.get_by_text(re.compile(f"{N_PEOPLE} respondents")).first).to_be_visible(timeout=20_000)
-    pick(page, "^Who becomes a person", "each usable respondent once")
+    pick(page, "^Respondents are", "each respondent once")
     type_number(page, "^People", N_PEOPLE)
     pick(page, "^Further variables", "hh_id")
     page.keyboard.press("Escape")
