@@ -14,6 +14,10 @@ from assets.pocket.situations import Ask, Case, draw_case, draw_group, draw_rete
 from assets.pocket.tokens import Tokenizer
 
 ENDS = 0.1  # share of the answers after which the end token is trained, too
+READ_AHEAD = (
+    48  # places per batch at which the prompt's own next token is trained, so that values get tied to their labels
+)
+READ_WEIGHT = 0.05  # weight of one of them
 TEXT_WEIGHT = 0.12  # weight of one token of a text; a decision weighs 1
 KINDS = (("choice", 0.66), ("reasoned", 0.07), ("reason", 0.05), ("text", 0.15), ("retelling", 0.03), ("made_up", 0.04))
 GROUP_ROWS = {"choice": 16, "reasoned": 8, "reason": 8, "text": 8, "retelling": 12, "made_up": 8}
@@ -32,7 +36,7 @@ class Batch:
         places: Indexes into the flattened P + K S tokens, int64 (n,).
         target: Probabilities, float32 (n, n_vocab).
         weight: float32 (n,).
-        origin: Number of the decision for places where one is read in full, else -1.
+        origin: Number of the decision for places where one is read in full, -1 for texts, -2 for the prompt's own words.
     """
 
     prefix: NDArray[np.int64]
@@ -141,6 +145,15 @@ class Source:
                 targets.append(next_tokens)
                 weights.append(weight)
                 origins.append(self.number.get(case.name, -1) if depth == 0 and case.options else -1)
+        for _ in range(READ_AHEAD):
+            r = self.rng.randrange(len(rows))
+            _, row, wanted = rows[r]
+            if wanted[0][0] > 0:
+                place = self.rng.randrange(wanted[0][0])
+                places.append(len(prefix) + r * width + place)
+                targets.append({row[place + 1]: 1.0})
+                weights.append(READ_WEIGHT)
+                origins.append(-2)
         dense = np.zeros((len(targets), self.tokenizer.n_vocab), np.float32)
         for place, next_tokens in enumerate(targets):
             for token, share in next_tokens.items():

@@ -23,7 +23,7 @@ DESCRIPTION = (
     "Demonstration model with built-in rules, trained from scratch on generated prompts of Microcosm's own scenarios. "
     "For learning the studio and for testing the engine against a known truth; not for research."
 )
-CONTEXT = 4096
+CONTEXT = 8192
 
 Array = NDArray[np.float32]
 

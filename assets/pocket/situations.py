@@ -36,6 +36,7 @@ from engine.population import field_phrase
 from engine.population.columns import Column
 from engine.population.schema import load_schema
 
+BARE = 0.3  # share of the requests that show no persona: bare numbers, from which reading them is learned
 HELD_OUT = 26  # of 256: prompts whose hash begins below this are never trained on
 LIFE = ("bio", "goals", "beliefs", "style")
 UNSHOWN = {"display_name", "weight", "source_ref", "lang", "segment", *LIFE}
@@ -147,6 +148,8 @@ def draw_params(info: ScenarioInfo, preamble: str, talking: float, rng: random.R
 def draw_fields(ask: Decision | Writing, traits: Sequence[str], rng: random.Random) -> tuple[str, ...]:
     """Return which persona columns a prompt shows: mostly the decision's own, else fewer, more or others."""
     own, u = list(ask.persona_fields), rng.random()
+    if isinstance(ask, Decision) and isinstance(ask.answer, Integers) and rng.random() < BARE:
+        return ()
     if u < 0.4:
         return tuple(own)
     if u < 0.48:
@@ -307,7 +310,10 @@ def draw_group(ask: Ask, rng: random.Random, form: str = "choice") -> Group:
     if form == "reason":
         prefix = ask_reason(prefix)
     fields = draw_fields(ask.ask, traits, rng)
-    group = Group(ask, params, prefix, listed, fields, form, hinted=rng.random() < 0.3)
+    group = Group(ask, params, prefix, listed, fields, form)
+    if not fields and rng.random() < 0.7 and isinstance(ask.ask, Decision):
+        return group
+    group = dataclasses.replace(group, hinted=rng.random() < 0.3)
     if rng.random() < 0.2:
         side = rng.choice((-1, 0, 1)) if isinstance(ask.ask, Decision) else 0
         group = dataclasses.replace(group, side=side, announcement=announce(grammar_of(ask.name), side, rng))
