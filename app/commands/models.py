@@ -6,10 +6,11 @@ import sys
 import time
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from app.terminal import as_size, complain, say, say_fields, say_json, say_table
 from engine.errors import MicrocosmError, ModelError
+from engine.llm import LanguageModel
 from engine.llm.devices import list_devices, suggest_layers
 from engine.llm.hub import find_source, pull_model
 from engine.llm.models import (
@@ -23,6 +24,7 @@ from engine.llm.models import (
 )
 from engine.llm.probing import OPTIONS, QUESTION, answer_question, measure_speed
 from engine.runs import open_workspace
+from engine.runs.model import ModelOnDemand
 from engine.spec import ModelSpec
 
 TOLD_EVERY_S = 0.5
@@ -130,9 +132,13 @@ def _pull(arguments: Namespace) -> int:
 
 
 def _test(arguments: Namespace) -> int:
-    spec = ModelSpec(file=arguments.model or POCKET)
+    spec, workspace = ModelSpec(file=arguments.model or POCKET), open_workspace(arguments.workspace)
     started = time.perf_counter()
-    model = load_model(spec, models_folder=open_workspace(arguments.workspace).models)
+    model: LanguageModel
+    if arguments.no_speed:  # the service that the runs use answers; a speed is that of a process of its own
+        model = cast(LanguageModel, ModelOnDemand(spec, workspace.models, cache_folder=workspace.cache))
+    else:
+        model = load_model(spec, models_folder=workspace.models)
     try:
         loaded_s = time.perf_counter() - started
         question, options = arguments.ask or QUESTION, arguments.options or list(OPTIONS)
