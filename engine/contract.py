@@ -198,6 +198,7 @@ class ScenarioInfo:
     unit: str
     defaults: Mapping[str, Any] = field(default_factory=dict)
     document: str = ""
+    signed_ties: bool = False
 
     @property
     def mechanism_only(self) -> bool:
@@ -230,6 +231,7 @@ def scenario(
     steps: int = 100,
     unit: str = "step",
     defaults: Mapping[str, Any] | None = None,
+    signed_ties: bool = False,
 ) -> Callable[[ClassT], ClassT]:
     """Register a scenario class.
 
@@ -243,6 +245,7 @@ def scenario(
         steps: Default number of steps.
         unit: What one step stands for, for example "month".
         defaults: `population` and `network` tables of the study it starts from.
+        signed_ties: Whether it has a use for ties of negative weight.
     """
 
     def register(cls: ClassT) -> ClassT:
@@ -265,6 +268,7 @@ def scenario(
             steps=steps,
             unit=unit,
             defaults=dict(defaults or {}),
+            signed_ties=signed_ties,
             document=(sys.modules[cls.__module__].__doc__ or ""),
         )
         registry.scenarios.register(name, info)

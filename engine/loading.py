@@ -25,11 +25,12 @@ from engine import registry
 from engine.arms import apply_arm, check_arms
 from engine.errors import Problem, StudyError
 from engine.problems import Findings, TooLarge, plain, shown, unknown
-from engine.spec import InterventionSpec, Study
+from engine.spec import InterventionSpec, LayerSpec, Study
 from engine.study_tables import complete_tables, override
 from engine.validation import check_interventions, check_tables, known_names
 
 MAX_BYTES = 5_000_000
+_BESIDE = ("shuffle", "weigh", "signed", "add", "cut", "agent_columns")
 
 _AT = re.compile(r" \(at (?:(line \d+, column \d+)|end of document)\)")
 # tomllib needs quadratic time for dotted keys; 64 parts are more than any study has.
@@ -326,7 +327,7 @@ def study_tables(study: Study) -> dict[str, Any]:
     population = full["population"]
     if not population["columns"] and {"recipe", "personas", "file"} & population.keys():
         del population["columns"]
-    for key in ("map", "keep", "score", "redistribute"):
+    for key in ("map", "keep", "score", "redistribute", "groups"):
         if not population[key]:
             del population[key]
     for key, usual in (("draw", "weight"), ("lang", "en")):
@@ -348,8 +349,14 @@ def study_tables(study: Study) -> dict[str, Any]:
 
 
 def _layer_table(layer: Mapping[str, Any]) -> dict[str, Any]:
-    shuffle = {"shuffle": True} if layer["shuffle"] else {}
-    return {"name": layer["name"], "kind": layer["kind"], **shuffle, **layer["params"]}
+    usual = LayerSpec().model_dump(mode="json")
+    beside = {key: layer[key] for key in _BESIDE if layer.get(key, usual[key]) != usual[key]}
+    for key in ("add", "cut"):
+        if key in beside:
+            beside[key] = [[int(tie[0]), int(tie[1]), *tie[2:]] for tie in beside[key]]
+    unused = {"columns", "targets"} if layer["kind"] == "homophily" and not layer["params"].get("columns") else set()
+    params = {key: value for key, value in layer["params"].items() if key not in unused}
+    return {"name": layer["name"], "kind": layer["kind"], **beside, **params}
 
 
 def _intervention_table(table: Mapping[str, Any]) -> dict[str, Any]:

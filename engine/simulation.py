@@ -16,6 +16,7 @@ from engine.decision import IntArray
 from engine.expressions import parse_expression
 from engine.interventions import intervene, intervene_all, may_act
 from engine.llm import LanguageModel, load_model
+from engine.measures.places import add_agent_columns, likeness_reached
 from engine.network import build_network
 from engine.policy.asking import Asker, Journal, MemoryJournal
 from engine.policy.records import DecisionBatch, Message, Situation
@@ -82,7 +83,9 @@ def build_world(
     registry.discover()
     info: ScenarioInfo = registry.scenarios.get(study.scenario)
     persona = build_population(study.population, study.seed_of("population", replicate), folder=personas, base=base)
-    network = build_network(study.layers, persona.n, study.seed_of("network", replicate), base, persona)
+    seed = study.seed_of("network", replicate)
+    network = build_network(study.layers, persona.n, seed, base, persona)
+    add_agent_columns(persona, network, study.layers, seed)
 
     def load() -> LanguageModel:
         return model if model is not None else load_model(study.model, models_folder=models_folder)
@@ -143,6 +146,8 @@ def simulate(
     link = digest or FIRST_LINK
     before, ending = _Before(world), _Ending(study, world.info)
     if state is None:
+        for likeness in likeness_reached(world.persona, world.network, study.layers):
+            world.emit("homophily", **likeness)
         scenario.setup(world)
         yield (record := _record(world, before, link, ending))
         link = record.digest

@@ -132,6 +132,7 @@ class PopulationSpec(Part):
         households: Households of people who live together.
         spread: Traits that are spread evenly instead of drawn.
         lang: Language of the sentences that describe a person, for example en or de.
+        groups: Name -> agent ids: groups picked by hand, each a yes/no column.
     """
 
     size: int | None = Field(None, ge=1, le=100_000_000)
@@ -151,19 +152,52 @@ class PopulationSpec(Part):
     households: HouseholdSpec | None = None
     spread: SpreadSpec | None = None
     lang: str = "en"
+    groups: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+
+
+class WeighSpec(Part):
+    """Weights of a layer's ties.
+
+    Attributes:
+        distribution: uniform (low to high), normal (mean, sd; cut off at 0 unless signed), lognormal (mean and sd of
+            the logarithm), exponential (mean), or column (the mean of both ends' values).
+        column: With column, a numeric column of the population.
+        negative: Share of the ties whose weight turns negative, drawn tie by tie; needs `signed`.
+    """
+
+    distribution: Literal["uniform", "normal", "lognormal", "exponential", "column"] = "uniform"
+    low: float = 0.0
+    high: float = 1.0
+    mean: float = 1.0
+    sd: float = Field(1.0, ge=0)
+    column: str | None = None
+    negative: float = Field(0.0, ge=0, le=1)
 
 
 class LayerSpec(Part):
     """One layer of ties: the kind of network and its generator's parameters.
 
-    With `shuffle`, the ties are shuffled once they are built: everyone keeps the number of ties, and nothing else of
-    the network is kept (a null control).
+    Attributes:
+        shuffle: The ties are shuffled once they are built: everyone keeps the number of ties, and nothing else of the
+            network is kept (a null control).
+        weigh: Weights that the ties are given; they replace those of a file.
+        signed: Whether weights may be negative, for scenarios that have a use for it.
+        add, cut: Ties by hand, after all else: [agent, agent] each, and with `add` perhaps a weight. A tie that is
+            there already is not added twice, and cutting one that is not there changes nothing, so that a network
+            drawn anew for each replicate keeps its edits.
+        agent_columns: Name -> measure (degree, betweenness, community, ...): columns that the finished layer gives the
+            agents, for conditions, `top` and prompts.
     """
 
     name: str = "ties"
     kind: str = "complete"
     shuffle: bool = False
     params: dict[str, Any] = Field(default_factory=dict)
+    weigh: WeighSpec | None = None
+    signed: bool = False
+    add: tuple[tuple[float, ...], ...] = ()
+    cut: tuple[tuple[float, ...], ...] = ()
+    agent_columns: dict[str, str] = Field(default_factory=dict)
 
 
 class RegressionSpec(Part):

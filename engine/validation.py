@@ -19,6 +19,7 @@ from engine import registry
 from engine.answer_checks import check_answers
 from engine.errors import ExpressionError, NetworkError, PopulationError
 from engine.expressions import parse_expression
+from engine.layer_checks import LAYER_KEYS, check_beside, check_groups, check_signs, layer_columns
 from engine.problems import Findings, Path, check_shape, shown, unknown
 from engine.regressions import check_regressions
 from engine.spec import DecisionSpec, InterventionSpec, LayerSpec, PopulationSpec, Study
@@ -81,7 +82,13 @@ def check_tables(
     _check_given_states(study.population, persona, info, findings)
     layers = _check_layers(tables.get("network"), study.population.size, base, findings)
     _check_layer_columns(layers, persona, certain, findings)
-    columns = {**persona, **(info.columns if info is not None else {})}
+    check_groups(study.population.groups, study.population.size, findings)
+    check_signs(layers, info, findings)
+    columns = {
+        **persona,
+        **layer_columns(layers, persona, info, findings, certain),
+        **(info.columns if info is not None else {}),
+    }
     steps = study.steps if study.steps == head.get("steps", study.steps) else None
     known = _Known(info, params, columns, certain, [layer.name for layer in layers], steps)
     if info is not None:
@@ -100,7 +107,8 @@ def known_names(study: Study, info: Any, personas: FilePath | None = None, base:
     persona, certain = _check_population(study.population, Findings(), personas, base)
     params = info.params.model_validate(study.params)
     layers = [layer.name for layer in study.layers]
-    return _Known(info, params, {**persona, **info.columns}, certain, layers, study.steps)
+    columns = {**persona, **layer_columns(study.layers, persona, info, Findings()), **info.columns}
+    return _Known(info, params, columns, certain, layers, study.steps)
 
 
 def _is_table(value: Any, path: Path, findings: Findings) -> bool:
@@ -185,7 +193,8 @@ def _check_layer_columns(
                 generator.check_population(generator.params(**layer.params), persona)
             except NetworkError as error:
                 findings.add(str(error), "network", "layers", position)
-        if getattr(generator, "check_column", None) is None or "column" not in layer.params:
+        several = bool(layer.params.get("columns")) and layer.kind == "homophily"
+        if getattr(generator, "check_column", None) is None or "column" not in layer.params or several:
             continue
         name = str(layer.params["column"])
         path: Path = ("network", "layers", position)
@@ -225,7 +234,8 @@ def _check_layers(network: Any, size: int | None, base: FilePath | None, finding
 def _check_layer(
     table: Mapping[str, Any], path: Path, size: int | None, base: FilePath | None, findings: Findings, alone: bool
 ) -> LayerSpec:
-    params = {key: value for key, value in table.items() if key not in ("name", "kind", "shuffle")}
+    params = {key: value for key, value in table.items() if key not in LAYER_KEYS}
+    beside = check_beside(table, path, size, findings)
     shuffle = table.get("shuffle", False)
     if not isinstance(shuffle, bool):
         findings.add(f"shuffle = {shown(shuffle)} is not true or false", *path, "shuffle")
@@ -252,7 +262,7 @@ def _check_layer(
             findings.add(str(error), *path)
     if shuffle is True and kind == "complete":
         findings.add("shuffle = true changes nothing where everyone is tied to everyone", *path, "shuffle")
-    return LayerSpec(name=name, kind=kind, shuffle=shuffle is True, params=values)
+    return LayerSpec(name=name, kind=kind, shuffle=shuffle is True, params=values, **beside)
 
 
 def _check_decisions(study: Study, known: _Known, findings: Findings) -> None:

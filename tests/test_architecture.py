@@ -23,7 +23,7 @@ LAYERS = (
     ("registry", "expressions", "decision"),
     ("spec",),
     ("problems",),
-    ("regressions", "answer_checks"),
+    ("regressions", "answer_checks", "layer_checks"),
     ("study_tables", "validation"),
     ("arms",),
     ("loading",),

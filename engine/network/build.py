@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from engine import registry
 from engine.errors import NetworkError
+from engine.network.editing import edit_graph, weigh_graph
 from engine.network.generators import Generator
 from engine.network.graph import Graph, Network, checked_size
 from engine.network.shuffling import shuffle_graph
@@ -59,23 +60,27 @@ def build_network(
         generator, params = _checked(layer)
         column = _column_of(generator, params, population)
         graph = generator.build(params, n, seed, f"network/{layer.name}", base, *column)
-        built[layer.name] = shuffle_graph(graph, seed, f"shuffle/{layer.name}") if layer.shuffle else graph
+        built[layer.name] = _finished(layer, graph, seed, {} if population is None else population.values)
     return Network(built)
 
 
+def _finished(layer: LayerSpec, graph: Graph, seed: int, values: Mapping[str, NDArray[Any]]) -> Graph:
+    """Shuffle, weigh and edit a built layer as it says."""
+    if layer.shuffle:
+        graph = shuffle_graph(graph, seed, f"shuffle/{layer.name}")
+    if layer.weigh is not None:
+        graph = weigh_graph(graph, layer.weigh, seed, f"weigh/{layer.name}", signed=layer.signed, values=values)
+    if layer.add or layer.cut:
+        graph = edit_graph(graph, layer.add, layer.cut, signed=layer.signed, where=layer.name)
+    return graph
+
+
 def _column_of(generator: Generator, params: Any, population: Agents | None) -> tuple[Any, ...]:
-    """Return what a generator reads of the population: the population, a column and its values, or nothing."""
+    """Return what a generator reads of the population: the population, or nothing."""
     if generator.check_population is not None:
         generator.check_population(params, {} if population is None else population.columns)
         return (population,)
-    if generator.check_column is None:
-        return ()
-    columns = {} if population is None else population.columns
-    if population is None or params.column not in columns:
-        hint = registry.nearest(params.column, columns) if columns else "; the network needs a population with it"
-        raise NetworkError(f"'{params.column}' is not a column of the population{hint}")
-    generator.check_column(params, columns[params.column])
-    return columns[params.column], population.values[params.column]
+    return ()
 
 
 def expected_ties(layer: LayerSpec, n: int, base: Path | None = None) -> float:

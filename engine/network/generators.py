@@ -49,8 +49,8 @@ class Generator:
     Attributes:
         name: Kind in the study's `[network]`.
         params: Model of its parameters; unknown names are refused.
-        build: (params, n, seed, stream, base) -> Graph; deterministic in all five. A generator with `check_column`
-            gets two more arguments: the column that `params.column` names, and its values, one per agent.
+        build: (params, n, seed, stream, base) -> Graph; deterministic in all five. A generator with
+            `check_population` gets one more argument: the population.
         expected_ties: (params, n, base) -> expected number of ties, cheap; raises NetworkError where the parameters
             do not fit n agents.
         help: One sentence for forms.

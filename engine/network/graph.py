@@ -41,7 +41,7 @@ class Graph:
         indptr: int64 (n + 1,); the neighbours of agent i are `indices[indptr[i]:indptr[i + 1]]`.
         indices: uint32 (m,); an undirected tie is stored in both directions, a directed one with its source,
             who observes the target. No self loops, no duplicates.
-        weights: float32 (m,), not negative; None where every tie counts the same.
+        weights: float32 (m,), negative only in signed networks; None where every tie counts the same.
         directed: Whether ties have a direction.
         complete: Everyone is tied to everyone and nothing is stored: `indices` is empty, `indptr` all zero.
         lattice: Shape that the ties were laid out on, for drawing: (rows, columns) of a grid, (n,) of a ring, or ().
@@ -389,8 +389,12 @@ def edges_to_graph(
     directed: bool = False,
     where: str = "",
     first_row: int = 0,
+    signed: bool = False,
 ) -> Graph:
-    """Build a graph as `Graph.from_edges` does, naming `where` and counting rows from `first_row` in errors."""
+    """Build a graph as `Graph.from_edges` does, naming `where` and counting rows from `first_row` in errors.
+
+    With `signed`, weights may be negative.
+    """
     n = checked_size(n)
     prefix = f"{where}: " if where else ""
     sources, targets = _agent_ids(source, prefix), _agent_ids(target, prefix)
@@ -401,7 +405,8 @@ def edges_to_graph(
     valid = ordered = False
     if sources.dtype == np.uint32 and targets.dtype == np.uint32:
         valid, ordered = look_over(n, sources, targets)
-    problems = _edge_problems(n, sources, targets, weighted, first_row) if weighted is not None or not valid else []
+    checked = weighted is not None or not valid
+    problems = _edge_problems(n, sources, targets, weighted, first_row, signed) if checked else []
     if problems:
         raise NetworkError(prefix + "; ".join(problems))
     if ordered and weighted is None and not directed:
@@ -440,7 +445,12 @@ def _agent_ids(values: Any, prefix: str) -> NDArray[Any]:
 
 
 def _edge_problems(
-    n: int, source: NDArray[Any], target: NDArray[Any], weights: NDArray[np.float64] | None, first_row: int
+    n: int,
+    source: NDArray[Any],
+    target: NDArray[Any],
+    weights: NDArray[np.float64] | None,
+    first_row: int,
+    signed: bool = False,
 ) -> list[str]:
     problems = []
     if source.size and (min(source.min(), target.min()) < 0 or max(source.max(), target.max()) >= n):
@@ -454,7 +464,7 @@ def _edge_problems(
         if infinite.any():
             problems.append(f"weights that are not finite{named_rows(infinite, first_row)}")
         negative = weights < 0
-        if negative.any():
+        if negative.any() and not signed:
             problems.append(f"negative weights{named_rows(negative, first_row)}; give 0 or more")
     return problems
 

@@ -1,10 +1,11 @@
-"""Homophily: random ties that reach a stated likeness of tied agents in one column."""
+"""Homophily: random ties that reach a stated likeness of tied agents in one column or in several."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from engine.draws import draw_uniform, stream_key, stream_rng
 from engine.errors import NetworkError
 from engine.network.generators import Generator, count_random_ties
 from engine.network.graph import Graph, IdArray
+from engine.network.likeness import draw_alike
 from engine.network.mixing import correlate_ends, count_pairs, draw_groups, draw_near, share_out, swap_towards
 from engine.network.parameters import Homophily
 from engine.population.columns import Column
@@ -26,6 +28,18 @@ _HALVINGS = 18
 _WIDEST = 4.0
 _SWAPS_PER_TIE = 100
 _MAX_GROUPS = 1000
+
+
+class Agents(Protocol):
+    """The columns of a population and their values."""
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """Type of each column by name."""
+
+    @property
+    def values(self) -> Mapping[str, NDArray[Any]]:
+        """One value per agent by name of the column."""
 
 
 def check_column(params: Homophily, column: Column) -> None:
@@ -43,14 +57,40 @@ def check_column(params: Homophily, column: Column) -> None:
         )
 
 
-def build_homophily(
-    params: Homophily, n: int, seed: int, stream: str, base: Path | None, column: Column, values: NDArray[Any]
-) -> Graph:
-    """Build random ties whose ends are as alike in one column as the target says.
+def check_columns(params: Homophily, columns: Mapping[str, Column]) -> None:
+    """Refuse lists of columns and targets that do not match, columns that are not there, and impossible targets.
 
-    With categories, the number of ties inside and across groups is set exactly, so the E-I index is the target up to
-    one tie. With numbers, agents are tied to others of a near rank, as near as it takes, and swaps of ends then close
-    the last gap. Everyone has the same expected number of ties, as far as target and sizes of groups allow.
+    A single `column` is checked by `check_column`.
+
+    Raises:
+        NetworkError: names the column or the list.
+    """
+    if not params.columns:
+        return
+    if len(params.targets) != len(params.columns):
+        raise NetworkError(f"{len(params.targets)} targets for {len(params.columns)} columns; give one for each")
+    if len(set(params.columns)) < len(params.columns):
+        raise NetworkError("columns names one column twice; name each once")
+    for name, target in zip(params.columns, params.targets, strict=True):
+        if name not in columns:
+            raise NetworkError(f"columns: {_missing(name, columns)}")
+        check_column(params.model_copy(update={"column": name, "target": target}), columns[name])
+
+
+def _missing(name: str, columns: Mapping[str, Column]) -> str:
+    hint = registry.nearest(name, columns) if columns else "; the network needs a population with it"
+    return f"'{name}' is not a column of the population{hint}"
+
+
+def build_homophily(
+    params: Homophily, n: int, seed: int, stream: str, base: Path | None, population: Agents | None
+) -> Graph:
+    """Build random ties whose ends are as alike in one column, or in several, as the targets say.
+
+    With one column of categories, the number of ties inside and across groups is set exactly, so the E-I index is the
+    target up to one tie. With numbers, agents are tied to others of a near rank, as near as it takes, and swaps of ends
+    then close the last gap. With several columns random ties are swapped until all targets are met. Everyone has the
+    same expected number of ties, as far as target and sizes of groups allow.
 
     Args:
         params: Parameters of `homophily`.
@@ -58,15 +98,57 @@ def build_homophily(
         seed: Seed of the network.
         stream: Name of the stream of random numbers.
         base: Not used.
-        column: The column that `params.column` names.
-        values: Its values, one per agent.
+        population: The agents.
 
     Raises:
-        NetworkError: the target cannot be reached; names what can.
+        NetworkError: a target cannot be reached; names what can.
 
     Source: E-I index, Krackhardt and Stern (1988), Social Psychology Quarterly 51, p. 127; assortativity, Newman
     (2003), Physical Review E 67, 026126.
     """
+    held: Mapping[str, Column] = {} if population is None else population.columns
+    if params.columns and population is not None:
+        return _build_several(params, n, seed, stream, base, population)
+    if population is None or params.column not in held:
+        raise NetworkError(_missing(params.column, held))
+    check_column(params, held[params.column])
+    return _build_one(params, n, seed, stream, base, held[params.column], population.values[params.column])
+
+
+def _build_several(params: Homophily, n: int, seed: int, stream: str, base: Path | None, population: Agents) -> Graph:
+    ties = round(count_random_ties(params, n, base))
+    if not ties:
+        return Graph.empty(n)
+    kinds = [population.columns[name].kind in ("category", "boolean") for name in params.columns]
+    values = [population.values[name] for name in params.columns]
+    for name, column, is_group in zip(params.columns, values, kinds, strict=True):
+        if not is_group and column.min() == column.max():
+            raise NetworkError(f"all agents have {name} = {column[0]:g}, so ties cannot follow it; take another column")
+    source, target = draw_alike(n, ties, seed, stream, values, kinds, list(params.targets))
+    graph = Graph.from_edges(n, source, target)
+    told, missed = [], False
+    for name, column, is_group, wanted in zip(params.columns, values, kinds, params.targets, strict=True):
+        reached = _reached(graph, column, is_group)
+        missed = missed or not abs(reached - wanted) <= TOLERANCE
+        told.append(f"{name} {reached:.2f} (target {wanted:g})")
+    if missed:
+        raise NetworkError(
+            f"{ties:,} ties cannot meet all targets at once; reached: {', '.join(told)}; take targets nearer to these, "
+            "more agents, or fewer columns"
+        )
+    return graph
+
+
+def _reached(graph: Graph, values: NDArray[Any], is_group: bool) -> float:
+    source, target, _ = graph.edges()
+    if is_group:
+        return float(1 - 2 * (values[source] == values[target]).mean())
+    return correlate_ends(values.astype(np.float64), source, target)
+
+
+def _build_one(
+    params: Homophily, n: int, seed: int, stream: str, base: Path | None, column: Column, values: NDArray[Any]
+) -> Graph:
     ties = round(count_random_ties(params, n, base))
     if not ties:
         return Graph.empty(n)
@@ -168,5 +250,6 @@ registry.networks.register(
         count_random_ties,
         "Birds of a feather: random ties whose ends are as alike in one column as you say.",
         check_column,
+        check_columns,
     ),
 )

@@ -87,6 +87,10 @@ class Homophily(NetworkParams):
         ge=-1,
         le=1,
     )
+    columns: tuple[str, ...] = _knob((), "Several columns at once, in place of the one; each has its own target.")
+    targets: tuple[Annotated[float, Field(ge=-1, le=1)], ...] = _knob(
+        (), "Target of each of these columns, in the same order."
+    )
 
 
 class Households(NetworkParams):

@@ -214,6 +214,7 @@ def _make_plan(spec: PopulationSpec, folder: Path | None, base: Path | None, see
     unreadable = bool(problems)
     _plan_tables(plan, spec.columns, problems, "population.columns")
     _plan_arrangement(plan, spec, problems)
+    _check_groups(plan, spec, problems)
     if not unreadable:
         _link(plan, problems)
     _refuse(problems)
@@ -284,7 +285,34 @@ def persona_columns(spec: PopulationSpec, folder: Path | None = None, base: Path
         PopulationError: one line per problem.
     """
     plan = _make_plan(spec, folder, base)
-    return {**plan.columns, **({PERSONA: _persona_column(plan.pack)} if plan.pack else {})}
+    groups = {name: _group_column(name) for name in spec.groups}
+    return {**plan.columns, **({PERSONA: _persona_column(plan.pack)} if plan.pack else {}), **groups}
+
+
+def _group_column(name: str) -> Column:
+    return Column("boolean", "bool", help=f"Whether the person is in the group {name}.", provenance="manual")
+
+
+def _check_groups(plan: _Plan, spec: PopulationSpec, problems: list[str]) -> None:
+    for name in spec.groups:
+        wrong = name_problem(name)
+        if not wrong and name in (*plan.names, PERSONA):
+            wrong = f"{quoted(name)} is a column already; give the group another name"
+        if wrong:
+            problems.append(f"{wrong} @ population.groups.{name}")
+    problems += clashing_names([*plan.names, *spec.groups])
+
+
+def _add_groups(population: Population, spec: PopulationSpec) -> None:
+    """Add one yes/no column per group picked by hand."""
+    for name, ids in spec.groups.items():
+        strange = [agent for agent in ids if not 0 <= agent < population.n]
+        if strange:
+            told = f"agent {strange[0]} does not exist; ids run from 0 to {population.n - 1}"
+            raise PopulationError(f"{told} @ population.groups.{name}")
+        member = np.zeros(population.n, bool)
+        member[list(ids)] = True
+        population.add(name, _group_column(name), member)
 
 
 def people_origins(spec: PopulationSpec, folder: Path | None = None, base: Path | None = None) -> dict[str, Origin]:
@@ -370,6 +398,7 @@ def build_population(
     if plan.pack:
         population.add(PERSONA, _persona_column(plan.pack), rows)
         population.relations = plan.pack.relations
+    _add_groups(population, spec)
     population.lang = spec.lang
     population.origins = dict(plan.survey.origins) if plan.survey else {}
     return population
