@@ -121,7 +121,7 @@ def _distribution(people: Population, matching: pl.DataFrame) -> None:
     names = _countable(people)
     if not names:
         return
-    name = st.selectbox("How is distributed", names, key="people_distribution", format_func=title_of)
+    name = st.selectbox("Distribution of", names, key="people_distribution", format_func=title_of)
     # A column with many values shows the most frequent ones.
     values = grouped(people, matching, name)
     counts = values.value_counts().sort(name)
