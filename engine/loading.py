@@ -25,7 +25,7 @@ from engine import registry
 from engine.arms import apply_arm, check_arms
 from engine.errors import Problem, StudyError
 from engine.problems import Findings, TooLarge, plain, shown, unknown
-from engine.spec import InterventionSpec, LayerSpec, Study
+from engine.spec import DecisionSpec, InterventionSpec, LayerSpec, Study
 from engine.study_tables import complete_tables, override
 from engine.validation import check_interventions, check_tables, known_names
 
@@ -35,6 +35,10 @@ _BESIDE = ("shuffle", "weigh", "signed", "add", "cut", "agent_columns")
 _AT = re.compile(r" \(at (?:(line \d+, column \d+)|end of document)\)")
 # tomllib needs quadratic time for dotted keys; 64 parts are more than any study has.
 _MANY_DOTS = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""")
+
+
+OF_POLICY = {"share": "mixture", "seats": "human", "others": "human", "on_timeout": "human"}
+"""Keys of a decision that only one policy reads; a study file leaves their defaults out under the others."""
 
 
 def load_study(
@@ -372,6 +376,8 @@ def _arm_table(arm: Mapping[str, Any]) -> dict[str, Any]:
 def dump_study(study: Study) -> str:
     """Return a study as TOML: readable, complete, and read back to an equal study."""
     tables, lines = study_tables(study), list[str]()
+    for name, table in tables.get("decisions", {}).items():
+        tables["decisions"][name] = {key: value for key, value in table.items() if not _is_idle(key, value, table)}
     if not tables["population"].get("columns", True) and not _default_source(study.scenario):
         del tables["population"]["columns"]
     for key, value in tables.items():
@@ -386,6 +392,15 @@ def dump_study(study: Study) -> str:
         else:
             lines += _pairs({key: value})
     return "\n".join(lines) + "\n"
+
+
+def _is_idle(key: str, value: Any, table: Mapping[str, Any]) -> bool:
+    """Tell whether a key of a decision has its default and belongs to another policy, or turns something off."""
+    policy = OF_POLICY.get(key)
+    return (key == "reason" or policy not in (None, table.get("policy"))) and value in (
+        DecisionSpec.model_fields[key].default,
+        [],
+    )
 
 
 def _default_source(scenario: str) -> bool:

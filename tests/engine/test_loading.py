@@ -215,7 +215,7 @@ def test_six_mistakes_give_six_messages():
             "'agee' is not a column of the population; did you mean 'age'? @ decisions.listen.persona_fields",
         ),
         ("model.top_p = 0", "top_p = 0 is not in (0, 1] @ model.top_p"),
-        ("record.states = 'all'", "states = 'all' is not one of 'changes', 'dense', 'none' @ record.states"),
+        ("record.states = 'all'", "states = 'all' is not one of 'changes', 'dense', 'panel', 'none' @ record.states"),
         ("interventions = 3", "interventions = 3 is not a list of tables; write [[interventions]] @ interventions"),
         ("interventions = [3]", "interventions[0] = 3 is not a table @ interventions.0"),
     ],
