@@ -10,6 +10,7 @@ PAGES = (
     ("views/home.py", "Home", ":material/home:", "Templates to start from, and your recent runs."),
     ("views/compose.py", "Compose", ":material/tune:", "Question, people, network, who decides, interventions, plan."),
     ("views/people.py", "People", ":material/groups:", "Who the agents are: look, edit, match shares, draft."),
+    ("views/network.py", "Network", ":material/share:", "Who is tied to whom: generate, edit, measure, files."),
     ("views/live.py", "Live", ":material/hub:", "Watch a run: network, measures, messages, and one agent's reasons."),
     ("views/explore.py", "Explore", ":material/monitoring:", "Charts and tables of what was recorded, and downloads."),
     (

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import streamlit as st
 
-from app.composer.people import seed_of
+from app.composer.people import first_part, seed_of
 from app.drafts import Draft
 from app.surveys import file_state
 from engine.decision import Words
@@ -61,7 +61,7 @@ def _build(
     del state, changed
     spec = PopulationSpec(**json.loads(table))
     if spec.size is not None and spec.size > MOST_PEOPLE:
-        spec = spec.model_copy(update={"size": MOST_PEOPLE})
+        spec = first_part(spec, MOST_PEOPLE)
     return build_population(spec, seed, default_size, Path(folder), Path(base))
 
 

@@ -218,8 +218,14 @@ def preview_population(
     del state
     spec = PopulationSpec(**json.loads(table))
     if not spec.personas and not _has_lists(spec):
-        spec = spec.model_copy(update={"size": min(spec.size or default_size, PREVIEW_PEOPLE)})
+        spec = first_part(spec, min(spec.size or default_size, PREVIEW_PEOPLE))
     return build_population(spec, seed, default_size, Path(folder), Path(base))
+
+
+def first_part(spec: PopulationSpec, size: int) -> PopulationSpec:
+    """Return a population of fewer people, with those members of its groups who are among them."""
+    groups = {name: tuple(agent for agent in ids if agent < size) for name, ids in spec.groups.items()}
+    return spec.model_copy(update={"size": size, "groups": groups})
 
 
 def _has_lists(spec: PopulationSpec) -> bool:

@@ -32,6 +32,7 @@ from engine.network.graph import Graph, edges_to_graph, named_rows
 GRAPHML_SUFFIXES = (".graphml", ".xml")
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 SUFFIXES = CSV_SUFFIXES + GRAPHML_SUFFIXES + GEXF_SUFFIXES + PAJEK_SUFFIXES
+MOST_BYTES = 1_000_000_000
 _SEPARATORS = (",", ";", "\t")
 _FIRST_ROW = 2  # the header is row 1
 
@@ -59,10 +60,16 @@ def find_network_file(path: str, base: Path | None = None) -> Path:
         base: Folder of the study; None for the current folder.
 
     Raises:
-        NetworkError: no such file, or not a file.
+        NetworkError: no such file, not a file, or more than 1 GB, before anything is read.
     """
     place = (base or Path()) / path
     if path and place.is_file():
+        size = place.stat().st_size
+        if size > MOST_BYTES:
+            raise NetworkError(
+                f"'{path}' has {size / 1e9:.1f} GB; files of ties have at most {MOST_BYTES / 1e9:.0f} GB: leave out "
+                "columns that are not needed, or take a part of the ties"
+            )
         return place
     if path and place.is_dir():
         raise NetworkError(f"'{path}' is a folder; give the file with the ties")

@@ -1,0 +1,262 @@
+"""Ties by hand: choose agents in the picture, tie them, cut their ties, name them a group; every edit in the study."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import streamlit as st
+
+from app import session
+from app.components.ties_canvas import ties_canvas
+from app.composer.ties_preview import Look
+from app.drafts import Draft
+from app.figures import CATEGORICAL, RAMP, colour
+from app.forms import Problems, safe, show_problems
+from engine.errors import ExpressionError
+from engine.expressions import parse_expression
+from engine.population.schema import name_problem
+
+MOST_TIED = 12
+CANVAS = 480
+SHOWN_EDITS = 12
+
+
+def show_editing(draft: Draft, prefix: str, look: Look, problems: Problems) -> None:
+    """Draw the picture to choose in, and what can be done with those who are chosen."""
+    chosen = [agent for agent in session.recall("ties_chosen", []) if agent < look.graph.n]
+    left, right = st.columns([5, 3], gap="large")
+    with left:
+        _canvas(look, chosen)
+    with right:
+        _choose_by_number(chosen, look)
+        if look.whole:
+            _tie_and_cut(draft, prefix, look, chosen)
+        else:
+            st.caption(
+                f"The picture holds {look.graph.n:,} of {look.size:,} agents, so its ties are not those of a run: ties "
+                "are edited by hand where all agents are shown. Groups can be named."
+            )
+        _name_group(draft, chosen)
+        _held_edits(draft, prefix)
+        _held_groups(draft)
+        for key in (f"{prefix}.add", f"{prefix}.cut", "population.groups"):
+            show_problems(problems, key)
+
+
+def _canvas(look: Look, chosen: list[int]) -> None:
+    names = ["", "community", *[name for name, column in look.people.columns.items() if column.kind != "text"]]
+    column = st.selectbox(
+        "Colour", names, format_func=lambda name: name.replace("_", " ") or "all alike", key="ties_colour"
+    )
+    colours, legend = node_colours(look, column)
+    degree = look.graph.degree()[look.ids]
+    widest = max(float(degree.max()), 1.0)
+    least = float(np.clip(60 / np.sqrt(len(look.ids)), 1.6, 5))
+    sizes = least * (1 + 1.2 * np.sqrt(degree / widest))
+    held = ties_canvas(
+        look.ids, look.xy, look.ties, colours=colours, sizes=sizes.tolist(), legend=legend, selected=chosen,
+        token=look.token, height=CANVAS, alt=f"Network of {look.graph.n} agents with {look.graph.n_ties} ties",
+        on_choose=lambda: None, key="ties_canvas",
+    )  # fmt: skip
+    picked = getattr(held, "chosen", None)
+    if picked is not None:
+        found = [int(agent) for agent in picked["ids"]]
+        if found != chosen:
+            session.remember("ties_chosen", found)
+            st.rerun()
+    st.caption("Click agents or draw a lasso to choose them; drag one to move it. Places are not part of the study.")
+
+
+def node_colours(look: Look, column: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return one colour per shown agent and the legend, by a column, the community, or nothing."""
+    if not column:
+        return [CATEGORICAL[0]] * len(look.ids), []
+    if column == "community" and column not in look.people.columns:
+        sizes = np.bincount(look.communities)
+        rank = np.empty(sizes.size, np.int64)
+        rank[np.argsort(-sizes, kind="stable")] = np.arange(sizes.size)
+        places = rank[look.communities[look.ids]]
+        shown = min(sizes.size, len(CATEGORICAL) - 1)
+        legend = [(f"community {k + 1} ({count:,})", colour(k)) for k, count in enumerate(np.sort(sizes)[::-1][:shown])]
+        more = [("smaller ones", "#9AA5A9")] if sizes.size > shown else []
+        return [colour(k) if k < shown else "#9AA5A9" for k in places.tolist()], legend + more
+    held, values = look.people.columns[column], look.people.values[column][look.ids]
+    if held.kind in ("category", "boolean"):
+        labels = list(held.labels) if held.kind == "category" else ["no", "yes"]
+        codes = values.astype(np.int64)
+        present = np.unique(codes).tolist()
+        return [colour(code) for code in codes.tolist()], [(labels[code], colour(code)) for code in present[:12]]
+    numbers = values.astype(np.float64)
+    low, high = float(numbers.min()), float(numbers.max())
+    share = (numbers - low) / (high - low) if high > low else np.zeros(numbers.size)
+    ends = np.array(RAMP, np.float64)
+    places = np.linspace(0, 1, len(RAMP))
+    mixed = np.stack([np.interp(share, places, ends[:, part]) for part in range(3)], axis=1).round().astype(int)
+    legend = [(f"{low:g}", _rgb(RAMP[0])), (f"{high:g}", _rgb(RAMP[-1]))]
+    return [_rgb(part) for part in mixed.tolist()], legend
+
+
+def _rgb(parts: Sequence[float]) -> str:
+    return f"rgb({', '.join(str(int(part)) for part in parts)})"
+
+
+def _choose_by_number(chosen: list[int], look: Look) -> None:
+    key = f"chosen_text_{hash(tuple(chosen))}"
+
+    def take() -> None:
+        found = read_agents(str(session.value_of(key) or ""), look)
+        if isinstance(found, str):
+            session.remember("ties_wrong", found)
+        else:
+            session.remember("ties_wrong", "")
+            session.remember("ties_chosen", found)
+
+    st.text_input(
+        "Chosen agents",
+        value=", ".join(map(str, chosen)),
+        key=key,
+        on_change=take,
+        placeholder="0, 5, 9 or a condition: age > 60",
+        help="Numbers, or a condition on the people's columns, as an alternative to clicking.",
+    )
+    if session.recall("ties_wrong"):
+        st.markdown(f":red[:material/error: {safe(session.recall('ties_wrong'))}]")
+
+
+def read_agents(text: str, look: Look) -> list[int] | str:
+    """Return the agents that a text names, by number or condition, or the sentence on what is wrong."""
+    wanted = text.strip().strip(",; ")
+    parts = [part.strip() for part in wanted.replace(";", ",").split(",")] if wanted else []
+    if all(part.isdigit() for part in parts):
+        found = sorted({int(part) for part in parts})
+        strange = [agent for agent in found if agent >= look.graph.n]
+        if strange:
+            return f"agent {strange[0]} is not here; numbers run from 0 to {look.graph.n - 1}"
+        return found
+    kinds = {"float": "number", "integer": "number", "boolean": "boolean", "category": "text", "text": "text"}
+    types = {name: kinds[column.kind] for name, column in look.people.columns.items()} | {"agent_id": "number"}
+    labels = {name: column.labels for name, column in look.people.columns.items() if column.labels}
+    try:
+        condition = parse_expression(wanted, types, labels=labels)
+    except ExpressionError as error:
+        return str(error)
+    agents = look.people.frame().filter(condition.polars)["agent_id"]
+    return [int(agent) for agent in agents]
+
+
+def _tie_and_cut(draft: Draft, prefix: str, look: Look, chosen: list[int]) -> None:
+    pairs = list(itertools.combinations(chosen, 2)) if 2 <= len(chosen) <= MOST_TIED else []
+    tied = [pair for pair in pairs if look.graph.has_tie(*pair) or look.graph.has_tie(pair[1], pair[0])]
+    free = [pair for pair in pairs if pair not in tied]
+    add, cut = st.columns(2)
+    add.button(
+        f"Tie ({len(free)})" if free else "Tie",
+        key="tie_chosen",
+        icon=":material/add_link:",
+        disabled=not free or look.graph.complete,
+        help=f"Tie the chosen agents with each other (2 to {MOST_TIED}). `{prefix}.add`",
+        on_click=session.change_draft,
+        args=(partial(put_edits, prefix=prefix, add=free, cut=[]),),
+        width="stretch",
+    )
+    cut.button(
+        f"Cut ({len(tied)})" if tied else "Cut",
+        key="cut_chosen",
+        icon=":material/link_off:",
+        disabled=not tied,
+        help=f"Cut the ties among the chosen agents. `{prefix}.cut`",
+        on_click=session.change_draft,
+        args=(partial(put_edits, prefix=prefix, add=[], cut=tied),),
+        width="stretch",
+    )
+
+
+def put_edits(draft: Draft, prefix: str, add: list[tuple[int, int]], cut: list[tuple[int, int]]) -> None:
+    """Take ties by hand into a layer; a tie that was cut before and is added now is no edit any more, and reverse."""
+    table = dict(draft.table(prefix))
+    if not table:
+        table = {"kind": "complete"}
+    for key, other, new in (("add", "cut", add), ("cut", "add", cut)):
+        wanted = {frozenset(pair) for pair in new}
+        undone = {frozenset(map(int, tie[:2])) for tie in table.get(other) or []} & wanted
+        table[other] = [tie for tie in table.get(other) or [] if frozenset(map(int, tie[:2])) not in undone]
+        fresh = [[int(a), int(b)] for a, b in new if frozenset((a, b)) not in undone]
+        table[key] = [*(table.get(key) or []), *fresh]
+    draft.put(prefix, {key: value for key, value in table.items() if key not in ("add", "cut") or value})
+
+
+def _name_group(draft: Draft, chosen: list[int]) -> None:
+    with st.form("name_group", clear_on_submit=True, border=False):
+        words, button = st.columns([3, 2], vertical_alignment="bottom")
+        name = words.text_input("Name the chosen agents", key="group_name", placeholder="inner_circle")
+        named = button.form_submit_button("Make a group", icon=":material/group_add:", disabled=not chosen)
+    if named:
+        wrong = name_problem(name.strip())
+        if wrong:
+            st.markdown(f":red[:material/error: {safe(wrong)}]")
+            return
+        session.change_draft(partial(put_group, name=name.strip(), ids=chosen))
+        st.rerun()
+
+
+def put_group(draft: Draft, name: str, ids: list[int]) -> None:
+    """Store a group: a yes/no column of the people, for conditions of interventions and networks."""
+    draft.put("population.groups", {**draft.table("population.groups"), name: sorted(ids)})
+
+
+def drop_group(draft: Draft, name: str) -> None:
+    """Forget a group."""
+    rest = {key: ids for key, ids in draft.table("population.groups").items() if key != name}
+    draft.put("population.groups", rest or None)
+
+
+def _held_edits(draft: Draft, prefix: str) -> None:
+    edits = [(key, place, tie) for key in ("add", "cut") for place, tie in enumerate(draft.rows(f"{prefix}.{key}"))]
+    if not edits:
+        return
+    with st.expander(f"Ties by hand ({len(edits)})", expanded=len(edits) <= SHOWN_EDITS, icon=":material/edit:"):
+        for key, place, tie in edits[:SHOWN_EDITS]:
+            words, button = st.columns([5, 1], vertical_alignment="center")
+            words.markdown(("Tied " if key == "add" else "Cut ") + safe(" and ".join(str(end) for end in tie[:2])))
+            button.button(
+                "", key=f"undo_{key}_{place}", icon=":material/undo:", help="Take this edit back", type="tertiary",
+                on_click=session.change_draft, args=(partial(drop_edit, prefix=prefix, key=key, place=place),),
+            )  # fmt: skip
+        if len(edits) > SHOWN_EDITS:
+            st.caption(f"and {len(edits) - SHOWN_EDITS} more")
+        st.button("Take all back", key="drop_edits", on_click=session.change_draft, args=(partial(drop_edits, prefix),))
+
+
+def drop_edit(draft: Draft, prefix: str, key: str, place: int) -> None:
+    """Take one tie by hand back."""
+    rows = [tie for index, tie in enumerate(draft.rows(f"{prefix}.{key}")) if index != place]
+    draft.put(f"{prefix}.{key}", rows or None)
+
+
+def drop_edits(prefix: str, draft: Draft) -> None:
+    """Take all ties by hand of a layer back."""
+    draft.put(prefix, {key: value for key, value in draft.table(prefix).items() if key not in ("add", "cut")})
+
+
+def _held_groups(draft: Draft) -> None:
+    groups = draft.table("population.groups")
+    if not groups:
+        return
+    st.markdown("**Groups**")
+    for name, ids in groups.items():
+        words, choose, drop = st.columns([4, 1, 1], vertical_alignment="center")
+        words.markdown(f"`{safe(name)}`: {len(ids):,} agents")
+        choose.button(
+            "", key=f"choose_group_{name}", icon=":material/visibility:", help="Show them", type="tertiary",
+            on_click=session.remember, args=("ties_chosen", [int(agent) for agent in ids]),
+        )  # fmt: skip
+        drop.button(
+            "", key=f"drop_group_{name}", icon=":material/delete:", help="Forget this group", type="tertiary",
+            on_click=session.change_draft, args=(partial(drop_group, name=name),),
+        )  # fmt: skip
+    st.caption(
+        "Conditions of interventions, networks and filters can use them, for example: inner\\_circle and age > 40"
+    )
