@@ -21,7 +21,7 @@ from engine.loading import (
     scenario_info,
     study_hash,
 )
-from engine.spec import InterventionSpec, ModelSpec, PopulationSpec, RecordSpec, Study, Top, Whom
+from engine.spec import InterventionSpec, LayerSpec, ModelSpec, PopulationSpec, RecordSpec, Study, Top, Whom
 
 NAME = "test_only_debate"
 
@@ -101,9 +101,7 @@ def test_the_scenario_fills_what_a_study_leaves_out():
     assert study.params == {"rule": "fast", "epsilon": 1.0, "rounds": 3, "start": 5, "weights": [0.5, 0.5]}
     assert type(study.params["epsilon"]) is float
     assert study.population.size == 100
-    assert [layer.model_dump() for layer in study.layers] == [
-        {"name": "talk", "kind": "watts_strogatz", "shuffle": False, "params": {"k": 4, "p_rewire": 0.1}}
-    ]
+    assert study.layers == (LayerSpec(name="talk", kind="watts_strogatz", params={"k": 4, "p_rewire": 0.1}),)
     assert study.decisions == {}
     assert load_study(NAME) == study == load_study({"scenario": NAME})
 
