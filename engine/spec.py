@@ -181,7 +181,7 @@ class LayerSpec(Part):
         shuffle: The ties are shuffled once they are built: everyone keeps the number of ties, and nothing else of the
             network is kept (a null control).
         weigh: Weights that the ties are given; they replace those of a file.
-        signed: Whether weights may be negative, for scenarios that have a use for it.
+        signed: Whether weights (drawn, by hand, or of a CSV list) may be negative, for scenarios with a use for it.
         add, cut: Ties by hand, after all else: [agent, agent] each, and with `add` perhaps a weight. A tie that is
             there already is not added twice, and cutting one that is not there changes nothing, so that a network
             drawn anew for each replicate keeps its edits.

@@ -51,7 +51,7 @@ class Canvas {
     this.stage.setAttribute("aria-label", data.alt);
     const style = getComputedStyle(this.root.host ?? this.root);
     this.ink = style.getPropertyValue("--st-text-color").trim() || "#444";
-    this.accent = style.getPropertyValue("--st-primary-color").trim() || "#D55E00";
+    this.accent = style.getPropertyValue("--st-orange-color").trim() || "#D55E00";
     const legend = this.find(".legend");
     legend.replaceChildren(
       ...data.legend.map(([words, colour]) => {

@@ -81,7 +81,7 @@ def _held(draft: Draft, prefix: str) -> None:
         )
     for name, measure in columns.items():
         words, drop = st.columns([5, 1], vertical_alignment="center")
-        words.markdown(f"`{safe(name)}` = {safe(title_of(str(measure)))}")
+        words.markdown(f"**{safe(name)}**: {safe(title_of(str(measure)))}")
         drop.button(
             "", key=f"drop_column_{name}", icon=":material/delete:", help="Leave this column out", type="tertiary",
             on_click=session.change_draft, args=(partial(drop_column, prefix=prefix, name=name),),

@@ -248,7 +248,7 @@ def _held_groups(draft: Draft) -> None:
     st.markdown("**Groups**")
     for name, ids in groups.items():
         words, choose, drop = st.columns([4, 1, 1], vertical_alignment="center")
-        words.markdown(f"`{safe(name)}`: {len(ids):,} agents")
+        words.markdown(f"**{safe(name)}**: {len(ids):,} agents")
         choose.button(
             "", key=f"choose_group_{name}", icon=":material/visibility:", help="Show them", type="tertiary",
             on_click=session.remember, args=("ties_chosen", [int(agent) for agent in ids]),

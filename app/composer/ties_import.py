@@ -145,7 +145,7 @@ def _chosen(draft: Draft, prefix: str, path: Path) -> None:
         graph, names, _ = read_named(path, directed=True)
         told = f"{graph.n:,} agents, {graph.n_ties:,} ties" + (", with weights" if graph.weights is not None else "")
         st.markdown(f"**{safe(path.name)}**: {told}")
-        st.caption(safe(f"Named {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}."))
+        st.caption(safe(f"Its names: {', '.join(names[:6])}{' and so on' if len(names) > 6 else ''}"))
     held = list(people.columns) if people is not None else []
     match = st.selectbox(
         "The file names people by", [NUMBERS, *held], key=f"match_{path.name}",

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import session
 from app.drafts import Draft
-from app.forms import Problems, number_field, show_problems
+from app.forms import Problems, number_field, safe, show_problems
 from engine.population import Column
 
 
@@ -23,7 +23,7 @@ def show_likeness(draft: Draft, prefix: str, columns: dict[str, Column], problem
 
     usable = [name for name, column in columns.items() if column.kind != "text" and name != "source_row"]
     st.multiselect(
-        "Tied agents are alike in",
+        "columns in which tied agents are alike",
         list(dict.fromkeys([*usable, *held])),
         default=held,
         key=key,
@@ -37,7 +37,7 @@ def show_likeness(draft: Draft, prefix: str, columns: dict[str, Column], problem
         with cells[place % 2]:
             column = columns.get(name)
             numeric = column is not None and column.kind in ("integer", "float")
-            label = f"{name}: {'correlation' if numeric else 'E-I index'}"
+            label = f"target for {safe(name)} ({'correlation' if numeric else 'E-I index'})"
             field = f"{prefix}.target" if len(held) == 1 else f"{prefix}.targets.{place}"
             words = (
                 "How alike tied agents are in the number: 0 as by chance, towards 1 ever more alike."

@@ -16,6 +16,7 @@ from app.composer.ties_columns import show_columns
 from app.composer.ties_edit import show_editing
 from app.composer.ties_export import show_export
 from app.composer.ties_import import show_import
+from app.composer.ties_likeness import likeness_of
 from app.composer.ties_preview import Look, likeness, look_at
 from app.drafts import Draft, problem_at
 from app.figures import PLOT_OPTIONS, plot_degrees, plot_network
@@ -111,11 +112,12 @@ def _look_tab(draft: Draft, problems: Problems) -> None:
         show_layers(draft, problems)
         _city(draft)
     with right:
-        look = _try_look(draft, choose_layer(draft), problems)
+        prefix = choose_layer(draft)
+        look = _try_look(draft, prefix, problems)
         if look is not None:
             _figures(look)
             _pictures(look)
-            _likeness(look)
+            _likeness(draft, prefix, look)
 
 
 def _city(draft: Draft) -> None:
@@ -184,27 +186,31 @@ def _pictures(look: Look) -> None:
         )
 
 
-def _likeness(look: Look) -> None:
+def _likeness(draft: Draft, prefix: str, look: Look) -> None:
     names = [name for name, column in look.people.columns.items() if column.kind != "text"]
     if not names:
         st.caption("The people have no columns in which they could be alike.")
         return
+    targets = dict(zip(*likeness_of(draft, prefix), strict=True))
+    first = [name for name in targets if name in names] or names[:3]
     chosen = st.multiselect(
-        "How alike are tied agents in", names, default=names[:3], key="likeness_columns", format_func=title_of
+        "How alike are tied agents in", names, default=first, key=f"likeness_{','.join(first)}", format_func=title_of
     )
     rows = []
     for name in chosen:
         found = likeness(look, name)
         kind = "E-I index" if "groups" in found else "correlation"
         rows.append(
-            {"column": name, "measure": kind, "among these ties": found["reached"], "by chance": found["chance"]}
-        )
+            {"column": name, "measure": kind, "target": targets.get(name), "reached": found["reached"],
+             "by chance": found["chance"]}
+        )  # fmt: skip
     if rows:
         st.dataframe(
-            pl.DataFrame(rows),
+            pl.DataFrame(rows, schema_overrides={"target": pl.Float64}),
             hide_index=True,
             column_config={
-                "among these ties": st.column_config.NumberColumn(format="%.3f"),
+                "target": st.column_config.NumberColumn(format="%.3f"),
+                "reached": st.column_config.NumberColumn(format="%.3f"),
                 "by chance": st.column_config.NumberColumn(
                     format="%.3f", help="Expected where the values are dealt out at random among the agents"
                 ),

@@ -14,6 +14,7 @@ from engine.errors import NetworkError
 from engine.network.editing import edit_graph, weigh_graph
 from engine.network.generators import Generator
 from engine.network.graph import Graph, Network, checked_size
+from engine.network.parameters import FromFile
 from engine.network.shuffling import shuffle_graph
 from engine.population.columns import Column
 from engine.spec import LayerSpec
@@ -97,7 +98,10 @@ def expected_ties(layer: LayerSpec, n: int, base: Path | None = None) -> float:
 def _checked(layer: LayerSpec) -> tuple[Generator, Any]:
     generator: Generator = registry.networks.get(layer.kind)
     try:
-        return generator, generator.params(**layer.params)
+        params = generator.params(**layer.params)
+        if layer.signed and isinstance(params, FromFile):
+            params._signed = True
+        return generator, params
     except ValidationError as error:
         found = [f"{'.'.join(map(str, item['loc']))} = {item['input']!r:.80}: {item['msg']}" for item in error.errors()]
         raise NetworkError(f"parameters of network kind '{layer.kind}': " + "; ".join(found)) from None

@@ -89,6 +89,7 @@ def read_graph(
     weight: str | None = None,
     *,
     directed: bool = False,
+    signed: bool = False,
 ) -> Graph:
     """Read the ties of n agents from a CSV list or matrix, GraphML, GEXF or Pajek, told apart by the file's suffix.
 
@@ -101,7 +102,7 @@ def read_graph(
     if suffix not in SUFFIXES:
         raise NetworkError(f"{path.name}: files of ties end in {', '.join(SUFFIXES)}; rename or convert it")
     if suffix in CSV_SUFFIXES and not is_matrix(path, (source, target)):
-        return read_csv_ties(path, n, source, target, weight, directed=directed)
+        return read_csv_ties(path, n, source, target, weight, directed=directed, signed=signed)
     graph, names, _ = read_named(path, directed=directed)
     if graph.n != n:
         raise NetworkError(
@@ -146,6 +147,7 @@ def read_csv_ties(
     weight: str | None = None,
     *,
     directed: bool = False,
+    signed: bool = False,
 ) -> Graph:
     """Read a UTF-8 list of ties with a header; separated by comma, semicolon or tab. Row 1 is the header.
 
@@ -157,6 +159,7 @@ def read_csv_ties(
         target: Name of the column with the second.
         weight: Name of the column with weights; None for none.
         directed: Whether (a, b) leaves (b, a) out.
+        signed: Whether weights may be negative.
 
     Raises:
         NetworkError: wrong encoding, missing columns, cells that are no numbers, unknown agents, self loops, negative
@@ -180,7 +183,9 @@ def read_csv_ties(
     columns = [typed[name].to_numpy() for name in names]
     weights = columns[2] if weight else None
     names_in_file = _numbered(path, n, columns)
-    graph = edges_to_graph(n, columns[0], columns[1], weights, directed=directed, where=path.name, first_row=_FIRST_ROW)
+    graph = edges_to_graph(
+        n, columns[0], columns[1], weights, directed=directed, where=path.name, first_row=_FIRST_ROW, signed=signed
+    )
     return replace(graph, file_ids=names_in_file)
 
 

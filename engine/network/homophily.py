@@ -248,7 +248,7 @@ registry.networks.register(
         Homophily,
         build_homophily,
         count_random_ties,
-        "Birds of a feather: random ties whose ends are as alike in one column as you say.",
+        "Birds of a feather: random ties whose ends are as alike as you say, in one column or several.",
         check_column,
         check_columns,
     ),

@@ -104,7 +104,16 @@ def _from_list(path: Path, params: FromFile, agents: Mapping[str, int], n: int) 
             rows = named_rows(given.is_null().to_numpy(), _FIRST_ROW)
             raise NetworkError(f"{path.name}: column '{params.weight}' has cells that are no numbers{rows}")
         weights = given.to_numpy()
-    return edges_to_graph(n, ends[0], ends[1], weights, directed=params.directed, where=path.name, first_row=_FIRST_ROW)
+    return edges_to_graph(
+        n,
+        ends[0],
+        ends[1],
+        weights,
+        directed=params.directed,
+        where=path.name,
+        first_row=_FIRST_ROW,
+        signed=params._signed,
+    )
 
 
 def _nobody(unknown: list[str], params: FromFile) -> str:
@@ -120,7 +129,9 @@ def build_from_file(
         check_match(params, {} if population is None else population.columns)
         return read_matched(params, base, population.columns[params.match], population.values[params.match])
     columns = (params.source, params.target, params.weight)
-    return read_graph(find_network_file(params.path, base), n, *columns, directed=params.directed)
+    return read_graph(
+        find_network_file(params.path, base), n, *columns, directed=params.directed, signed=params._signed
+    )
 
 
 def _file_ties(params: FromFile, n: int, base: Path | None = None) -> float:

@@ -146,4 +146,5 @@ class FromFile(NetworkParams):
     match: str | None = _knob(
         None, "Column of the population that names the ends of ties; left out, they are agents' numbers."
     )
+    _signed: bool = False  # set by the layer, whose key `signed` allows negative weights
     directed: bool = _knob(False, "CSV only: whether the first agent observes the second, but not the reverse.")

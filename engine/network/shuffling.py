@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.draws import stream_key, stream_rng
 from engine.errors import NetworkError
 from engine.network.generators import draw_with_degrees
-from engine.network.graph import Graph
+from engine.network.graph import Graph, edges_to_graph
 from engine.network.random_graphs import shuffle_arrows
 
 _SWAPS_PER_TIE = 10
@@ -41,4 +41,4 @@ def shuffle_graph(graph: Graph, seed: int, stream: str) -> Graph:
     weights = None
     if graph.weights is not None:
         weights = stream_rng(seed, f"{stream}/weights", 0).permutation(graph.edges()[2])
-    return Graph.from_edges(graph.n, source, target, weights, graph.directed)
+    return edges_to_graph(graph.n, source, target, weights, directed=graph.directed, signed=True)

@@ -141,7 +141,8 @@ def test_colours_follow_columns_and_communities(draft):
 def test_measures_become_columns_that_conditions_know(draft):
     put_column(draft, "network", "broker", "betweenness")
     put_column(draft, "network", "circle", "community")
-    draft.put("interventions", [{"name": "x", "at": 1, "whom": {"where": "circle == 0", "top": {"by": "broker", "n": 3}},
+    whom = {"where": "circle == 0", "top": {"by": "broker", "n": 3}}
+    draft.put("interventions", [{"name": "x", "at": 1, "whom": whom,
                                  "do": {"effect": "set", "column": "opinion", "value": 1.0}}])  # fmt: skip
     assert build_world(study_of(draft)).population["broker"].max() > 0
     assert "broker" in words(open_page(draft, "columns"))
