@@ -11,11 +11,13 @@ from app import session
 from app.composer.people import people_of
 from app.composer.ties_likeness import show_likeness
 from app.composer.ties_preview import Look, look_at
+from app.composer.ties_weights import show_weights
 from app.drafts import Draft, problem_at
 from app.figures import PLOT_OPTIONS, plot_degrees, plot_network
 from app.forms import Problems, choice_field, model_fields, safe, show_problems, switch_field, text_field
 from engine import registry
 from engine.errors import MicrocosmError
+from engine.loading import scenario_info
 from engine.population import Column
 
 WORDS = {
@@ -123,6 +125,8 @@ def _generator(draft: Draft, prefix: str, problems: Problems) -> None:
             help=f"Everyone keeps the number of ties, and nothing else of the network is kept. `{prefix}.shuffle`",
         )
         show_problems(problems, f"{prefix}.shuffle")
+        signed = scenario_info(str(draft.get("scenario"))).signed_ties
+        show_weights(draft, prefix, columns_of(draft), problems, may_be_signed=signed)
 
 
 def columns_of(draft: Draft) -> dict[str, Column]:

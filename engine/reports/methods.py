@@ -95,6 +95,9 @@ def _describe_shaping(spec: PopulationSpec) -> str:
     if spec.spread is not None:
         names = ", ".join(spec.spread.columns)
         told.append(f"{names} are spread evenly ({spec.spread.method} sequence) and resemble no population")
+    if spec.groups:
+        groups = ", ".join(f"{name} ({len(ids)})" for name, ids in spec.groups.items())
+        told.append(f"Groups were picked by hand: {groups}")
     told += [f"Answers were scored by the instrument {score.instrument}" for score in spec.score.values()]
     if spec.lang != "en":
         told.append(f"Sentences about a person are in the language {spec.lang}")
@@ -102,11 +105,17 @@ def _describe_shaping(spec: PopulationSpec) -> str:
 
 
 def _describe_layer(layer: LayerSpec) -> str:
-    params = ", ".join(f"{name} = {show(value)}" for name, value in layer.params.items())
+    given = {name: value for name, value in layer.params.items() if value not in ([], ())}
+    params = ", ".join(f"{name} = {show(value)}" for name, value in given.items())
     shuffled = (
         ", then shuffled (everyone keeps the number of ties and nothing else of the network)" if layer.shuffle else ""
     )
-    return f"{layer.kind}{f' ({params})' if params else ''}{shuffled}"
+    beside = [f"weights drawn ({layer.weigh.distribution})"] if layer.weigh is not None else []
+    beside += [f"{len(layer.add)} ties added by hand"] if layer.add else []
+    beside += [f"{len(layer.cut)} cut by hand"] if layer.cut else []
+    beside += [f"column {name} = {measure}" for name, measure in layer.agent_columns.items()]
+    told = f", with {', '.join(beside)}" if beside else ""
+    return f"{layer.kind}{f' ({params})' if params else ''}{shuffled}{told}"
 
 
 def _describe_seeds(part: StudyPart) -> str:

@@ -1,4 +1,4 @@
-"""What a layer says beside its kind: ties by hand, drawn weights, signs, columns of agents; likeness in several columns."""
+"""What a layer says beside its kind: ties by hand, weights, signs, columns of agents; likeness in several columns."""
 
 import math
 
