@@ -124,10 +124,13 @@ def study_tables(draw: st.DrawFn) -> dict[str, Any]:
         model=some_of(file=TEXT, n_ctx=st.integers(256, 4096), top_p=SHARES, temperature=st.floats(0, 5)),
         record=some_of(every=st.integers(1, 9), states=st.sampled_from(["dense", "none"])),
     )
+    given = draw(optional)
+    if "columns" in given.get("population", {}):  # other people than the default ones may lack what its ties go by
+        given.setdefault("network", {"kind": "complete"})
     return {
         "scenario": info.name,
         "steps": draw(st.integers(10, 10**7)),
-        **draw(optional),
+        **given,
         "interventions": interventions,
     }
 

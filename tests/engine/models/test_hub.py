@@ -77,7 +77,7 @@ def test_a_busy_server_is_asked_again(hub, content, tmp_path):
 
 def test_a_server_that_never_delivers_is_given_up_with_advice(hub, tmp_path):
     hub.statuses = [503] * 50
-    with pytest.raises(ModelError, match=r"did not deliver.*status 503.*goes on from there"):
+    with pytest.raises(ModelError, match=r"did not deliver.*status 503.*go on from there"):
         pull_model(find_source(WHOLE), tmp_path)
 
 
