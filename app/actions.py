@@ -25,6 +25,11 @@ MAX_WORKERS = 4
 """A language model sits in its worker, so experiments that ask one get a single worker."""
 
 
+def asks_model(study: Study) -> bool:
+    """Tell whether any decision of a study goes to a language model."""
+    return any(spec.policy in ("language", "mixture", "surrogate") for spec in study.decisions.values())
+
+
 def start_runs(study: Study, base: Path | None = None) -> str:
     """Create one run per replicate, start one worker for all of them, and return the first run's id.
 
@@ -53,12 +58,9 @@ def start_arms(study: Study, base: Path | None = None) -> Experiment:
     """
     workspace = session.workspace()
     experiment = create_experiment(workspace, study, base=base)
-    asks_model = any(
-        spec.policy in ("language", "mixture", "surrogate")
-        for _, arm in expand_arms(study, workspace.personas, base)
-        for spec in arm.decisions.values()
-    )
-    start_experiment(experiment, 1 if asks_model else min(MAX_WORKERS, os.cpu_count() or 1))
+    arms = [arm for _, arm in expand_arms(study, workspace.personas, base)]
+    heavy = any(asks_model(arm) and arm.model.file != "scripted" for arm in arms)
+    start_experiment(experiment, 1 if heavy else min(MAX_WORKERS, os.cpu_count() or 1))
     return experiment
 
 

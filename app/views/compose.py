@@ -19,6 +19,7 @@ from app.composer.plan import show_plan
 from app.composer.question import show_question
 from app.composer.snapshots import show_snapshots
 from app.composer.ties import show_ties
+from app.consent import ask_consent, servers_to_ask
 from app.drafts import Draft, normal_key
 from app.forms import Problems, safe
 from app.main import PAGES
@@ -136,6 +137,10 @@ def _run(draft: Draft, study: Study | None, outcome: Outcome) -> None:
         return
     base = draft.path.parent
     try:
+        servers = servers_to_ask(study, base)
+        if servers:
+            ask_consent(servers)
+            return
         if study.arms:
             experiment = start_arms(study, base)
             store_outcome(session.workspace().experiments / experiment.experiment_id, outcome)

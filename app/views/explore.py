@@ -14,12 +14,12 @@ import polars as pl
 import streamlit as st
 
 from app import session
-from app.actions import ask, ordered_measures, study_of, wide_measures
+from app.actions import ask, asks_model, ordered_measures, study_of, wide_measures
 from app.charts import show_chart
 from app.figures import plot_band, plot_measures, plot_shares, plot_spread
 from app.forms import safe, title_of
 from app.inspector import action_text
-from app.notices import RUNS_NOTICE, show_language_notice
+from app.notices import RUNS_NOTICE, show_language_notice, show_model_counts
 from app.reading import all_runs
 from app.sql_view import show_sql_box
 from engine.contract import ScenarioInfo
@@ -58,8 +58,9 @@ def show() -> None:
         st.page_link("views/live.py", label="Watch it", icon=":material/hub:", query_params={"run": info.run_id})
         st.page_link("views/compare.py", label="Compare", icon=":material/difference:")
         st.page_link("views/report.py", label="Next: Report", icon=":material/description:")
-    if _asks_model(info):
+    if asks_model(study_of(str(info.folder))):
         show_language_notice(study_of(str(info.folder)).model.file)
+        show_model_counts(info)
     try:
         _draw(str(view), [runs[run_id] for run_id in chosen], info, scenario)
     except MicrocosmError as error:
@@ -81,11 +82,6 @@ def _choose(runs: dict[str, RunInfo], current: str) -> list[str]:
         key=f"explore_runs_{current}",
         select_all=False,
     )
-
-
-def _asks_model(info: RunInfo) -> bool:
-    decisions = study_of(str(info.folder)).decisions.values()
-    return any(spec.policy in ("language", "mixture", "surrogate") for spec in decisions)
 
 
 def _draw(view: str, runs: list[RunInfo], info: RunInfo, scenario: ScenarioInfo) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app import session
-from app.actions import ask, attempt, ordered_measures, show_attempt, study_of, wide_measures
+from app.actions import ask, asks_model, attempt, ordered_measures, show_attempt, study_of, wide_measures
 from app.charts import show_behind
 from app.components.network_view import network_view
 from app.composer.plan import duration
@@ -16,7 +16,7 @@ from app.figures import ticking_lines
 from app.forms import safe, title_of
 from app.frames import grid_columns, load_meta
 from app.inspector import agent_names, show_agent
-from app.notices import show_language_notice
+from app.notices import show_language_notice, show_model_counts
 from app.reading import all_runs
 from app.seat import question_key, seats_of, show_seat
 from app.timeline import event_marks, keep_step, marks_of, show_bookmarks, show_monitors, show_rule
@@ -33,6 +33,7 @@ SHOWN_MESSAGES = 40
 PICTURE_HEIGHT = 528
 SIDE_HEIGHT = 580
 MONITOR_HEIGHT = 90
+COUNTS_HEIGHT = 58
 SEAT = "Your seat"
 CHART_POINTS = 400
 RATES = (1, 2, 5, 10, 20, 50)
@@ -245,6 +246,9 @@ def _measures(run_id: str, scenario_name: str) -> None:
         st.caption(f":orange[{safe(sentence)}]")
     show_monitors(frame, names, scenario)
     room = SIDE_HEIGHT - MONITOR_HEIGHT
+    if asks_model(study_of(str(info.folder))):
+        show_model_counts(info)
+        room -= COUNTS_HEIGHT
     height = 400 if len(groups) == 1 else (room - 24) // min(len(groups), 3)
     with st.container(height=room, border=False, gap=None):
         for label, members in groups:
@@ -281,7 +285,7 @@ def _messages(run_id: str, scenario_name: str) -> None:
     names = agent_names(info)
     study = study_of(str(info.folder))
     with st.container(height=SIDE_HEIGHT, border=False):
-        if any(spec.policy in ("language", "mixture", "surrogate") for spec in study.decisions.values()):
+        if asks_model(study):
             show_language_notice(study.model.file)
         for row in frame.iter_rows(named=True):
             speaker = "moderator" if row["agent_id"] < 0 else names.get(row["agent_id"], f"agent {row['agent_id']}")

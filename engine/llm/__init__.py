@@ -6,7 +6,7 @@ llama-cpp-python is imported only when a model is loaded; without it everything 
 from engine.llm.models import check_model, find_model, list_models, load_model, pocket_path, read_model_info
 from engine.llm.protocol import LanguageModel, ModelIdentity, Scores
 from engine.llm.scripted import ScriptedModel
-from engine.llm.server_http import allow_server
+from engine.llm.server_http import allow_server, needs_consent
 
 __all__ = [
     "LanguageModel",
@@ -18,6 +18,7 @@ __all__ = [
     "find_model",
     "list_models",
     "load_model",
+    "needs_consent",
     "pocket_path",
     "read_model_info",
 ]

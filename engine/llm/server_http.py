@@ -57,13 +57,18 @@ def allowed_servers(workspace: Path) -> list[str]:
     return [str(origin) for origin in held] if isinstance(held, list) else []
 
 
+def needs_consent(url: str, workspace: Path | None) -> bool:
+    """Tell whether a server is beyond this computer and not yet allowed in a workspace."""
+    return not (is_loopback(url) or (workspace is not None and origin_of(url) in allowed_servers(workspace)))
+
+
 def check_consent(url: str, workspace: Path | None) -> None:
     """Refuse a server beyond this computer that the user has not allowed; a study alone cannot allow one.
 
     Raises:
         ModelError: says what would happen and how to allow it.
     """
-    if is_loopback(url) or (workspace is not None and origin_of(url) in allowed_servers(workspace)):
+    if not needs_consent(url, workspace):
         return
     raise ModelError(
         f"model.url = '{url}' is not on this computer: texts of personas and situations would leave it. If that is "

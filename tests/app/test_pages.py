@@ -10,8 +10,9 @@ import app
 from app.composer.plan import duration, size
 from app.drafts import Draft
 from app.notices import LANGUAGE_NOTICE, POCKET_NOTICE
+from engine.llm import needs_consent
 from engine.loading import load_study
-from engine.runs import create_run, list_runs, open_workspace, read_info, read_study, start_worker
+from engine.runs import create_run, list_runs, open_workspace, read_info, read_result, read_study, start_worker
 
 MAIN = str(Path(app.__file__).with_name("main.py"))
 HOSTILE = "<b>Ada</b> {{ 7*7 }} **bold** [x](http://evil.example)"
@@ -270,3 +271,30 @@ def test_no_page_file_takes_a_name_of_the_standard_library():
     ours = {path.stem for path in Path(MAIN).parent.rglob("*.py")} - {"__init__"}
     assert not ours & set(sys.stdlib_module_names)
     assert not ours & {"app", "engine", "personas", "scenarios", "assets"}
+
+
+@pytest.mark.parametrize("page", ["live", "explore"])
+def test_what_the_model_was_asked_stands_beside_its_results(open_page, recorded, page):
+    workspace, folders = recorded
+    found = read_result(folders[1])
+    shown = texts(open_page(workspace, page, run=folders[1].name)).replace("\\", "")
+    needed = found.situations + found.cache_hits
+    assert f"{found.situations:,} distinct situations in {found.model_calls:,} model calls" in shown
+    assert f"{found.cache_hits:,} of {needed:,} answers" in shown
+    assert "distinct situations" not in texts(open_page(workspace, page, run=folders[0].name))
+
+
+def test_a_server_elsewhere_is_asked_about_before_the_run(open_page, tmp_path, monkeypatch):
+    workspace = open_workspace(tmp_path / "w")
+    started = []
+    monkeypatch.setattr("app.actions.start_worker", lambda folders: started.extend(folders) or 0)
+    draft = Draft.new(workspace.studies, "fishery")
+    draft.put("decisions.harvest.policy", "language")
+    draft.put("model.url", "https://models.example.org")
+    test = open_page(workspace, "compose", study=draft.name)
+    test.button(key="run_study").click().run()
+    assert started == []
+    assert "https://models.example.org" in texts(test)
+    test.button(key="allow_servers").click().run()
+    assert len(started) == 1
+    assert not needs_consent("https://models.example.org", workspace.path)
