@@ -260,6 +260,15 @@ def _names(draft: Draft) -> None:
     people = persona_sample(draft)
     traits = list(people.columns) if people is not None else []
     with st.expander("Names that conditions may use", icon=":material/abc:"):
-        st.text("For whom:  " + ", ".join(dict.fromkeys([*info.columns, *traits, "degree", "agent_id"])))
+        st.text(
+            "For whom:  "
+            + ", ".join(dict.fromkeys([*info.columns, *traits, *measured_columns(draft), "degree", "agent_id"]))
+        )
         st.text("For when:  " + ", ".join(measure.name for measure in info.measures))
         st.caption(safe("Comparisons, and, or, not, + - * /, in. Texts stand in quotes: state == 'infected'."))
+
+
+def measured_columns(draft: Draft) -> list[str]:
+    """Return the names of the columns that the layers of ties give the agents."""
+    layers = draft.rows("network.layers") or [draft.table("network")]
+    return [name for layer in layers if isinstance(layer, dict) for name in layer.get("agent_columns") or {}]
