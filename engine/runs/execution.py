@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any, cast
 
 import numpy as np
@@ -55,7 +56,7 @@ RESERVE_NAME, RESERVE_BYTES = ".reserve", 262_144
 
 @dataclass
 class Worker:
-    """What the runs of one worker share.
+    """What the runs of one worker share; a context manager that lets go of the models.
 
     Attributes:
         live: Whether to draw a layout and show frames.
@@ -68,6 +69,16 @@ class Worker:
     stopping: bool = False
     models: dict[str, ModelOnDemand] | None = None
     warmed: set[str] | None = None
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for model in (self.models or {}).values():
+            model.close()
+        self.models = None
 
     def model(self, study: Study, folder: Path) -> ModelOnDemand:
         """Return the study's model, the same for all runs that name it alike."""

@@ -25,29 +25,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-live", action="store_true", help="draw no layout and show no live frames")
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     options = parser.parse_args(arguments)
-    worker = Worker(live=not options.no_live)
+    with Worker(live=not options.no_live) as worker:
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        worker.stopping = True
+        def stop(number: int, frame: FrameType | None) -> None:
+            worker.stopping = True
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    worst = 0
-    for folder in options.folders:
-        if worker.stopping:
-            break
-        try:
-            if execute_run(folder, worker) == "failed":
-                worst = max(worst, EXIT_FAILED)
-        except RunLocked as error:
-            sys.stderr.write(f"{error}\n")
-            worst = max(worst, EXIT_LOCKED)
-        except MicrocosmError as error:
-            sys.stderr.write(f"{folder}: {error}\n")
-            worst = max(worst, EXIT_FAILED)
-    for model in (worker.models or {}).values():
-        model.close()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+        worst = 0
+        for folder in options.folders:
+            if worker.stopping:
+                break
+            worst = max(worst, _execute(folder, worker))
     return worst
+
+
+def _execute(folder: Path, worker: Worker) -> int:
+    """Execute one run and return its exit status."""
+    try:
+        return EXIT_FAILED if execute_run(folder, worker) == "failed" else 0
+    except RunLocked as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_LOCKED
+    except MicrocosmError as error:
+        sys.stderr.write(f"{folder}: {error}\n")
+        return EXIT_FAILED
 
 
 if __name__ == "__main__":

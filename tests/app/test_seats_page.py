@@ -72,7 +72,8 @@ def test_a_point_of_a_mean_opens_the_nearest_run(tmp_path):
     study = load_study("majority_force", ["population.size=20", "steps=4", "replicates=3"])
     folders = create_runs(open_workspace(tmp_path / "workspace"), study)
     for folder in folders:
-        execute_run(folder, Worker(live=False))
+        with Worker(live=False) as worker:
+            execute_run(folder, worker)
     infos = [read_info(folder) for folder in folders]
     groups = group_runs(infos, [])
     state = state_of(groups, {info.folder: info for info in infos})

@@ -42,7 +42,8 @@ def workspace(tmp_path_factory):
 def runs(workspace):
     folders = create_runs(workspace, load_study(ARMS))
     for folder in folders:
-        execute_run(folder, Worker(live=False))
+        with Worker(live=False) as worker:
+            execute_run(folder, worker)
     return folders
 
 
@@ -134,9 +135,11 @@ def test_runs_of_arms_that_were_not_asked_for_are_listed(runs):
 
 def test_a_failed_run_is_listed_with_its_reason(workspace):
     folder = create_run(workspace, load_study({"scenario": "persuasion", "population": {"size": 50}, "steps": 1}))
-    execute_run(folder, Worker(live=False))
+    with Worker(live=False) as worker:
+        execute_run(folder, worker)
     good = create_run(workspace, load_study({"scenario": "sir", "population": {"size": 50}, "steps": 2}))
-    execute_run(good, Worker(live=False))
+    with Worker(live=False) as worker:
+        execute_run(good, worker)
     lines = words_of(section(build_document([good, folder]), "runs").blocks)
     assert any(folder.name in line and "failed" in line and "raise population.size" in line for line in lines)
 
@@ -145,7 +148,8 @@ def test_a_run_that_was_repeated_counts_once(workspace, parts):
     again = create_run(workspace, parts[0].study)
     other = create_run(workspace, parts[0].study)
     for folder in (again, other):
-        execute_run(folder, Worker(live=False))
+        with Worker(live=False) as worker:
+            execute_run(folder, worker)
     part = gather_studies([again, other])[0]
     assert part.folders == [again]
     assert next(row.why for row in part.runs if row.info.folder == other).endswith(again.name)

@@ -47,7 +47,8 @@ def runs(tmp_path_factory):
         open_workspace(tmp_path_factory.mktemp("print")), load_study({**tables, "population": {"size": 30}})
     )
     for folder in folders:
-        execute_run(folder, Worker(live=False))
+        with Worker(live=False) as worker:
+            execute_run(folder, worker)
     return folders
 
 

@@ -11,7 +11,7 @@ from engine.analysis import read_run_table, stack_measures
 from engine.errors import ReportError, RunNotFound
 from engine.reports import render_report, write_report
 from engine.reports.comparisons import compare_parts, tabulate_contrasts
-from engine.reports.language import NOT_PEOPLE, RANDOM_WEIGHTS, STEREOTYPE
+from engine.reports.language import BUILT_IN_RULES, NOT_PEOPLE, STEREOTYPE
 from engine.reports.methods import list_phases
 from engine.reports.reading import describe_seeds, gather_studies, merge_events, spread
 from engine.runs import cancel_run, create_run, create_runs, open_workspace, read_info
@@ -77,7 +77,8 @@ def execute(workspace, tables):
     """Run every replicate of a study in this process and return the folders."""
     folders = create_runs(workspace, load_study(tables))
     for folder in folders:
-        execute_run(folder, Worker(live=False))
+        with Worker(live=False) as worker:
+            execute_run(folder, worker)
     return folders
 
 
@@ -211,10 +212,10 @@ def test_paired_differences_of_studies(workspace, opinions):
 def test_language_results_carry_their_sentences(fishery):
     text = Page(page := render_report(fishery)).text
     assert '<section id="language">' in page
-    for sentence in (NOT_PEOPLE, STEREOTYPE, RANDOM_WEIGHTS):
+    for sentence in (NOT_PEOPLE, STEREOTYPE, BUILT_IN_RULES):
         assert sentence in text
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", page, flags=re.S)
-    assert all(RANDOM_WEIGHTS in caption.replace("&#39;", "'") for caption in captions)
+    assert all(BUILT_IN_RULES in caption.replace("&#39;", "'") for caption in captions)
     assert "captured mass" in text
     assert re.search(r"SHA-256 [0-9a-f]{64}", text)
     assert "Q8_0" in text

@@ -26,7 +26,8 @@ def workspace(tmp_path_factory):
 def execute(workspace, tables, base=None):
     folders = create_runs(workspace, load_study(tables, base=base) if base else load_study(tables), base=base)
     for folder in folders:
-        execute_run(folder, Worker(live=False))
+        with Worker(live=False) as worker:
+            execute_run(folder, worker)
     return folders
 
 

@@ -164,7 +164,8 @@ def test_runs_part_at_the_first_step_that_differs(finished):
     experiment, _ = finished
     parent = experiment.folders["narrow", 0]
     child = fork_run(experiment.workspace, parent, 5, ["params.mu=0.1"])
-    execute_run(child, Worker(live=False))
+    with Worker(live=False) as worker:
+        execute_run(child, worker)
     assert first_divergence(parent, child) == 6
     assert first_divergence(parent, parent) is None
     assert first_divergence(parent, experiment.folders["narrow", 1]) == 0

@@ -49,7 +49,8 @@ def test_a_wrong_condition_is_a_problem(text, sentence):
 
 def test_a_run_says_why_it_ended_and_a_fork_follows_its_own_condition(workspace):
     parent = create_run(workspace, load_study(STUDY))
-    execute_run(parent, Worker(live=False))
+    with Worker(live=False) as worker:
+        execute_run(parent, worker)
     result = read_result(parent)
     assert result.message == f"ended at step {result.steps}: stop_when = {STUDY['stop_when']} holds"
     assert replay_run(result.folder).identical
@@ -57,7 +58,8 @@ def test_a_run_says_why_it_ended_and_a_fork_follows_its_own_condition(workspace)
     on = fork_run(workspace, result.folder, result.steps, ["stop_when=recovered_share > 0.5"])
     whole = create_run(workspace, load_study({**STUDY, "stop_when": "recovered_share > 0.5"}))
     for folder in (same, on, whole):
-        execute_run(folder, Worker(live=False))
+        with Worker(live=False) as worker:
+            execute_run(folder, worker)
     assert (read_info(same).status, read_info(same).step) == ("done", result.steps)
     assert read_info(on).step > result.steps
     assert "recovered_share > 0.5" in read_info(on).message

@@ -40,16 +40,16 @@ def execute(monkeypatch):
     """Execute a run here until it ends, or until a step at which the system asks the worker to end."""
 
     def run(folder, stop_at=None, live=False):
-        worker = Worker(live=live)
-        if stop_at is not None:
-            worker.stopping = stop_at == 0
+        with Worker(live=live) as worker:
+            if stop_at is not None:
+                worker.stopping = stop_at == 0
 
-            def show(self, record, shown=Execution._show):
-                shown(self, record)
-                worker.stopping = record.step >= stop_at - 1
+                def show(self, record, shown=Execution._show):
+                    shown(self, record)
+                    worker.stopping = record.step >= stop_at - 1
 
-            monkeypatch.setattr(Execution, "_show", show)
-        execute_run(folder, worker)
+                monkeypatch.setattr(Execution, "_show", show)
+            execute_run(folder, worker)
         if stop_at is not None:
             monkeypatch.undo()
         return read_result(folder)

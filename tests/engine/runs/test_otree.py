@@ -16,7 +16,8 @@ def folders(tmp_path):
     study = load_study({"scenario": "fishery", "params": {"rule": "fixed"}, "replicates": 2, "arms": arms})
     made = create_runs(open_workspace(tmp_path / "workspace"), study)
     for folder in made:
-        execute_run(folder, Worker(live=False))
+        with Worker(live=False) as worker:
+            execute_run(folder, worker)
     return made
 
 
@@ -63,7 +64,8 @@ def test_a_column_that_does_not_change_is_carried_on(tmp_path):
     """States are recorded as changes; every round shows the state that holds."""
     study = load_study("voter", ["population.size=12", "steps=6", "network.kind=complete", "params.noise=0.4"])
     (folder,) = create_runs(open_workspace(tmp_path / "workspace"), study)
-    execute_run(folder, Worker(live=False))
+    with Worker(live=False) as worker:
+        execute_run(folder, worker)
     frame = read_otree([folder])
     assert frame.height == 72
     labels = registry.scenarios.get("voter").columns["opinion"].labels
@@ -83,7 +85,8 @@ def test_what_has_no_rounds(tmp_path, case):
     }[case]
     made = [folder for study in studies for folder in create_runs(workspace, study)]
     for folder in made:
-        execute_run(folder, Worker(live=False))
+        with Worker(live=False) as worker:
+            execute_run(folder, worker)
     sentence = {"none": "no run is given", "mixed": "different scenarios", "no states": "recorded no states"}[case]
     with pytest.raises(ReportError, match=sentence):
         read_otree(made)

@@ -116,8 +116,8 @@ def test_a_second_worker_is_refused(workspace, small, capsys):
     assert not is_locked(folder)
     with RunLock(folder):
         assert is_locked(folder)
-        with pytest.raises(RunLocked, match="another worker"):
-            execute_run(folder, Worker(live=False))
+        with pytest.raises(RunLocked, match="another worker"), Worker(live=False) as worker:
+            execute_run(folder, worker)
         assert main([str(folder)]) == 3
         assert "another worker" in capsys.readouterr().err
         with pytest.raises(RunError, match="already"):

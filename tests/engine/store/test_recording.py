@@ -90,7 +90,8 @@ def run(tmp_path):
 
     def execute(study, folder=None):
         folder = folder or create_run(workspace, study)
-        execute_run(folder, Worker(live=False))
+        with Worker(live=False) as worker:
+            execute_run(folder, worker)
         return read_result(folder)
 
     with village(live):
