@@ -2,8 +2,8 @@
 
 The model has about 100 million random weights in Q8_0; speed does not depend on their values. Every prompt shares 300
 tokens with all others and has about 40 of its own, the template's included; an answer is one of four options. Two kinds
-of prompts are measured: texts that have nothing in common beyond the 300 tokens, and persons of six fields as the engine
-asks about them, whose sentences neighbours share. The peer is `create_completion` with a grammar, from an empty cache
+of prompts are measured: texts that have nothing in common beyond the 300 tokens, and persons of six fields as they are
+asked, whose sentences neighbours share. The peer is `create_completion` with a grammar, from an empty cache
 and with the library's own match of prefixes, in the same run and with as many threads.
 """
 

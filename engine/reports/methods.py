@@ -86,8 +86,8 @@ def _describe_shaping(spec: PopulationSpec) -> str:
     told = []
     if spec.rake is not None:
         told.append(
-            f"The shares of {', '.join(spec.rake.targets)} were matched by raking to within {show(spec.rake.tolerance)}, "
-            "one column at a time; nothing else was matched, and how these columns go together follows the source"
+            f"The shares of {', '.join(spec.rake.targets)} were matched by raking to within {show(spec.rake.tolerance)} "
+            "each; nothing else was matched, and how these columns go together follows the source"
         )
     if spec.households is not None:
         sizes = ", ".join(f"{size}: {show(share)}" for size, share in spec.households.sizes.items())
