@@ -86,7 +86,7 @@ def _describe_shaping(spec: PopulationSpec) -> str:
     told = []
     if spec.rake is not None:
         told.append(
-            f"The shares of {', '.join(spec.rake.targets)} were matched by raking to within {show(spec.rake.tolerance)} "
+            f"Shares of {', '.join(spec.rake.targets)} were matched by raking to within {show(spec.rake.tolerance)} "
             "each; nothing else was matched, and how these columns go together follows the source"
         )
     if spec.households is not None:
