@@ -52,10 +52,11 @@ def differing(infos: Sequence[RunInfo]) -> dict[str, list[str]]:
 
 
 def group_runs(infos: Sequence[RunInfo], factors: Sequence[str]) -> Groups:
-    """Return the runs grouped by the values of some factors, in order of appearance."""
+    """Return the runs grouped by the values of some factors, forks last, else in order of appearance."""
     table = differing(infos)
     groups: dict[str, list[Path]] = {}
-    for place, info in enumerate(infos):
+    for place in sorted(range(len(infos)), key=lambda place: infos[place].parent_run_id is not None):
+        info = infos[place]
         values = {name: table[name][place] for name in factors if name in table}
         label = ", ".join(v if name in (ARM, "interventions") else f"{name} = {v}" for name, v in values.items())
         groups.setdefault(label or "all runs", []).append(info.folder)

@@ -188,7 +188,7 @@ def _compare(chosen: Sequence[RunInfo], experiment: str) -> None:
 
 def _outcome(chosen: Sequence[RunInfo], scenario: ScenarioInfo, experiment: str) -> tuple[str, str | int, list[str]]:
     names = [measure.name for measure in scenario.measures]
-    wanted, reading = stored_outcome(experiment)
+    wanted, reading = stored_outcome(experiment) if experiment else asked_outcome()
     table = differing(chosen)
     first, second, third, fourth = st.columns([3, 2, 2, 4], vertical_alignment="bottom")
     with first:
@@ -218,6 +218,12 @@ def _outcome(chosen: Sequence[RunInfo], scenario: ScenarioInfo, experiment: str)
     return str(measure), int(step) if at == "step" else str(at), factors
 
 
+def asked_outcome() -> tuple[str, str]:
+    """Return (measure, reading) of the page's address; ("", "last") where it names none."""
+    at = session.address("at")
+    return session.address("measure"), at if at in REDUCTIONS else "last"
+
+
 def stored_outcome(experiment: str) -> tuple[str, str]:
     """Return (measure, reading) that the composer stored beside an experiment; ("", "last") where there is none."""
     path = session.workspace().experiments / Path(experiment or "none").name / "outcome.json"
@@ -240,7 +246,8 @@ def _groups(
         shown,
         hide_index=True,
         height=min(38 + 35 * shown.height, 260),
-        column_config=dict.fromkeys(("mean", "low", "high", "sd"), number)
+        column_config={"group": st.column_config.TextColumn(width=150)}
+        | dict.fromkeys(("mean", "low", "high", "sd"), number)
         | dict.fromkeys(("runs", "n"), st.column_config.NumberColumn(width=48)),
         alt="Groups of runs with mean and band",
     )

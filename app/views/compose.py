@@ -151,10 +151,12 @@ def _run(draft: Draft, study: Study | None, outcome: Outcome) -> None:
         st.error(safe(error))
         return
     session.choose_run(run_id)
+    named = {"measure": outcome.measure, "at": outcome.at}
     if study.arms and has_page(COMPARE):
-        named = {"experiment": experiment.experiment_id, "measure": outcome.measure, "at": outcome.at}
-        st.switch_page(COMPARE, query_params=named)
-    st.switch_page(COMPARE if study.replicates > 1 else "views/live.py", query_params={"run": run_id})
+        st.switch_page(COMPARE, query_params=named | {"experiment": experiment.experiment_id})
+    elif study.replicates > 1:
+        st.switch_page(COMPARE, query_params=named | {"run": run_id})
+    st.switch_page("views/live.py", query_params={"run": run_id})
 
 
 def has_page(path: str) -> bool:

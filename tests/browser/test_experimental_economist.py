@@ -17,7 +17,8 @@ from engine.store import read_decisions, read_measures
 pytestmark = pytest.mark.browser
 N_GROUPS = 30
 CELLS = ((), ("talk",), ("hint",), ("talk", "hint"))
-REQUEST = 12
+REQUESTS = (20, 15, 12, 11)
+"""What she assumes people ask for in each cell."""
 
 
 def test_talk_and_hint_in_thirty_groups_a_cell(tabs, studio):
@@ -36,7 +37,9 @@ def test_talk_and_hint_in_thirty_groups_a_cell(tabs, studio):
     experiment = wait_for_experiment(studio, n_runs, limit_s=240)
     expect(page.get_by_text(f"{n_runs} of {n_runs} runs are done").first).to_be_visible(timeout=30_000)
     months = survival_months(experiment)
-    assert (months == 3).all(), "five who ask for 12 tonnes empty the lake in month 3, whatever they say"
+    assert months.shape == (len(CELLS), N_GROUPS)
+    for request, cell in zip(REQUESTS, months, strict=True):
+        assert (cell == months_of(request)).all(), "the lake lives as long as its arithmetic says"
     check_outcomes(page, experiment, months)
     check_survival(page, experiment)
     words = download_report(page, experiment)
@@ -46,11 +49,22 @@ def test_talk_and_hint_in_thirty_groups_a_cell(tabs, studio):
 def fixed_rule(page):
     """The baseline: everyone asks for the same, every month."""
     pick(page, "^rule", "fixed")
-    type_number(page, "^fixed request", REQUEST)
+    type_number(page, "^fixed request", REQUESTS[0])
+
+
+def months_of(request):
+    """Return the month in which five people who ask for the same empty the lake that doubles what they leave."""
+    stock, month = 100, 0
+    while True:
+        month += 1
+        left = stock - min(5 * request, stock)
+        if left < 5:
+            return month
+        stock = min(100, 2 * left)
 
 
 def make_cells(page):
-    """Four arms: neither, talk, hint, both."""
+    """Four arms: neither, talk, hint, both; each with the request that she assumes there."""
     for place, names in enumerate(CELLS):
         if not names:
             continue
@@ -64,6 +78,10 @@ def make_cells(page):
             switch = page.locator('[data-testid="stCheckbox"] label').filter(has_text=re.compile(f"^{name}")).last
             switch.click()
             settle(page)
+        pick(page, "What differs", "fixed request", place)
+        page.keyboard.press("Escape")
+        settle(page)
+        type_number(page, "^fixed request", REQUESTS[place], place - 1)
     expect(page.get_by_text(re.compile("differ in nothing"))).to_have_count(0)
 
 
@@ -82,7 +100,8 @@ def survival_months(experiment):
 
 def download(page, selector):
     """Return the CSV behind a button as a frame."""
-    expect(page.locator(selector)).to_have_count(1)
+    settle(page)
+    expect(page.locator(selector)).to_have_count(1, timeout=60_000)
     with page.expect_download() as waiting:
         page.locator(selector).click()
     return pl.read_csv(io.BytesIO(waiting.value.path().read_bytes()))
@@ -101,7 +120,9 @@ def check_outcomes(page, experiment, months):
     assert {"participant.code", "session.code", "group.id_in_subsession", "player.id_in_group"} <= set(rows.columns)
     assert rows["session.code"].n_unique() == len(CELLS)
     assert rows["group.id_in_subsession"].max() == N_GROUPS
-    assert (rows["player.harvest"] == REQUEST).all()
+    for arm, request in zip(experiment.arms, REQUESTS, strict=True):
+        own = rows.filter(pl.col("session.config.name") == arm)
+        assert (own["player.harvest"] == request).all()
     first = rows.filter(pl.col("session.config.name") == experiment.arms[0])
     by_group = first.group_by("group.id_in_subsession").agg(pl.col("subsession.round_number").max())
     assert sorted(by_group["subsession.round_number"]) == sorted(months[0].astype(int))
