@@ -153,7 +153,7 @@ def _model(draft: Draft, problems: Problems) -> None:
         found = sorted(path.name for path in session.workspace().models.glob("*.gguf"))
         held = str(draft.get("model.file", "pocket"))
         options = list(dict.fromkeys(["pocket", "scripted", *found, held]))
-        words = {"pocket": "The embedded model", "scripted": "Scripted double (no model, for tests)"}
+        words = {"pocket": "The embedded demonstration model", "scripted": "Scripted double (no model, for tests)"}
         choice_field(
             draft,
             "model.file",

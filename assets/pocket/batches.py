@@ -18,9 +18,12 @@ READ_AHEAD = (
     48  # places per batch at which the prompt's own next token is trained, so that values get tied to their labels
 )
 READ_WEIGHT = 0.05  # weight of one of them
-TEXT_WEIGHT = 0.12  # weight of one token of a text; a decision weighs 1
-KINDS = (("choice", 0.66), ("reasoned", 0.07), ("reason", 0.05), ("text", 0.15), ("retelling", 0.03), ("made_up", 0.04))
-GROUP_ROWS = {"choice": 16, "reasoned": 8, "reason": 8, "text": 8, "retelling": 12, "made_up": 8}
+TEXT_WEIGHT = 0.15  # weight of one token of a text; a decision weighs 1
+KINDS = (("choice", 0.4), ("reasoned", 0.06), ("reason", 0.14), ("text", 0.32), ("retelling", 0.06), ("made_up", 0.02))
+GROUP_ROWS = {"choice": 16, "reasoned": 12, "reason": 8, "text": 8, "retelling": 12, "made_up": 8}
+
+EFFORT = {"trash.harvest": 4.0, "harvest": 1.6, "listen": 1.2, "change": 1.4, "argument": 4.0}
+"""How often a decision or writing is drawn, against 0.8 for the others; the difficult ones more often."""
 
 Target = tuple[int, dict[int, float], float]
 """Place in the row, probabilities of the next token, weight."""
@@ -36,7 +39,7 @@ class Batch:
         places: Indexes into the flattened P + K S tokens, int64 (n,).
         target: Probabilities, float32 (n, n_vocab).
         weight: float32 (n,).
-        origin: Number of the decision for places where one is read in full, -1 for texts, -2 for the prompt's own words.
+        origin: Number of the decision where one is read in full, -1 for texts, -2 for the prompt's own words.
     """
 
     prefix: NDArray[np.int64]
@@ -97,13 +100,10 @@ class Source:
         decisions, self.writings = list_asks()
         self.decisions = [ask for ask in decisions if asks is None or ask.name in asks]
         self.number = {ask.name: k for k, ask in enumerate(decisions)}
-        self._order: list[Ask] = []
 
-    def next_decision(self) -> Ask:
-        """Return the decisions in turn, in a new order each round."""
-        if not self._order:
-            self._order = self.rng.sample(self.decisions, len(self.decisions))
-        return self._order.pop()
+    def draw_ask(self, asks: Sequence[Ask]) -> Ask:
+        """Return one of the decisions or writings, the difficult ones more often."""
+        return self.rng.choices(asks, [EFFORT.get(ask.name, EFFORT.get(ask.ask.name, 0.8)) for ask in asks])[0]
 
     def group(self) -> tuple[str, Iterator[Case]]:
         """Return the kind of a random group and its endless cases."""
@@ -113,7 +113,7 @@ class Source:
             return kind, iter(lambda: draw_retelling(rng), None)
         if kind == "made_up":
             return kind, draw_unknown(rng)
-        ask = rng.choice(self.writings) if kind == "text" else self.next_decision()
+        ask = self.draw_ask(self.writings if kind == "text" else self.decisions)
         group = draw_group(ask, rng, kind)
         return kind, iter(lambda: draw_case(group, rng), None)
 

@@ -110,13 +110,12 @@ def effect(
         group = draw_group(ask, rng)
         if column not in group.fields:
             group = dataclasses.replace(group, fields=(*group.fields, column))
-        for case, other in pairs(group, column, rng, n_cases):
-            p, _ = ask_model(model, group, [case, other])
-            truth = np.stack([stated(case, group), stated(other, group)])
-            differences.append(
-                np.array([summary(ask, p[1]) - summary(ask, p[0]), summary(ask, truth[1]) - summary(ask, truth[0])])
-            )
-    mean = np.mean(differences, axis=0)
+        cases = [case for pair in pairs(group, column, rng, n_cases) for case in pair]
+        p, _ = ask_model(model, group, cases)
+        answers = np.array([summary(ask, row) for row in p])
+        rules = np.array([summary(ask, stated(case, group)) for case in cases])
+        differences.append(np.stack([answers[1::2] - answers[::2], rules[1::2] - rules[::2]], axis=1))
+    mean = np.concatenate(differences).mean(axis=0)
     return float(mean[0]), float(mean[1])
 
 

@@ -150,11 +150,11 @@ def draw_fields(ask: Decision | Writing, traits: Sequence[str], rng: random.Rand
     own, u = list(ask.persona_fields), rng.random()
     if isinstance(ask, Decision) and isinstance(ask.answer, Integers) and rng.random() < BARE:
         return ()
-    if u < 0.4:
+    if u < 0.25:
         return tuple(own)
-    if u < 0.48:
+    if u < 0.3:
         return ()
-    if u < 0.6:
+    if u < 0.4:
         return tuple(name for name in own if rng.random() < 0.6)
     chosen = [name for name in own if rng.random() < 0.5]
     chosen += [name for name in traits if rng.random() < 0.5 and name not in chosen]

@@ -209,20 +209,19 @@ def parse_settings() -> argparse.Namespace:
     """Return the command line's settings."""
     parser = argparse.ArgumentParser(description="Train the pocket model.")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint.pt and loss.csv")
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument(
-        "--cooldown", type=int, default=2400, help="last steps, over which the learning rate falls to 0"
+        "--cooldown", type=int, default=3000, help="last steps, over which the learning rate falls to 0"
     )
     parser.add_argument("--groups", type=int, default=6, help="prompt groups per step")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--width", type=int, default=192)
-    parser.add_argument("--layers", type=int, default=6)
-    parser.add_argument("--feed-forward", type=int, default=512)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--layers", type=int, default=5)
+    parser.add_argument("--feed-forward", type=int, default=384)
     parser.add_argument("--rate", type=float, default=0.02, help="learning rate of matrices (Muon)")
-    parser.add_argument("--adam-rate", type=float, default=0.003)
+    parser.add_argument("--adam-rate", type=float, default=0.005)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--asks", nargs="*", help="train on these decisions only")
-    parser.add_argument("--smooth-numbers", action="store_true", help="begin with smooth embeddings of the numbers")
     parser.add_argument("--no-compile", dest="compile", action="store_false")
     parser.add_argument("--no-bf16", dest="bf16", action="store_false")
     parser.add_argument("--resume", type=Path, help="checkpoint to continue")
@@ -236,7 +235,7 @@ def main() -> None:
     trainer = Trainer(settings)
     if settings.resume:
         trainer.load(settings.resume)
-    if settings.smooth_numbers:
+    else:
         for space in ("", " "):
             trainer.model.smooth_numbers([trainer.tokenizer.encode(f"{space}{number}")[0] for number in range(101)])
     trainer.run(settings.out)

@@ -25,7 +25,7 @@ class ModelIdentity:
         architecture: Architecture as the file names it.
         n_params: Number of weights.
         n_ctx_train: Largest context in tokens.
-        is_pocket: Whether it is the embedded file, whose answers mean nothing while its weights are random.
+        is_pocket: Whether it is the embedded demonstration model, whose answers follow built-in rules.
     """
 
     name: str

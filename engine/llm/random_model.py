@@ -1,4 +1,4 @@
-"""Language model files with random weights, made here: for tests, for measuring, and as the embedded stand-in.
+"""Language model files with random weights, made here: for tests and for measuring.
 
 The architecture is llama with a byte-level BPE tokenizer and a ChatML template. No weight is trained. In the small
 models a channel of constant activation carries a bias per token: the log frequency of the token in `corpus`, and a
@@ -22,7 +22,7 @@ from engine.llm.bpe import byte_letters, learn_merges
 from engine.llm.corpus import build_corpus
 from engine.llm.library import forget_complaints, load_library, recent_complaints
 
-Size = Literal["tiny", "pocket", "100m", "1b", "7b"]
+Size = Literal["tiny", "100m", "1b", "7b"]
 FileType = Literal["f32", "f16", "q8_0"]
 
 CHATML = (
@@ -59,7 +59,6 @@ class Shape:
 
 SHAPES: dict[str, Shape] = {
     "tiny": Shape(640, 96, 2, 2, 1, 128, 4096, 380),
-    "pocket": Shape(2048, 192, 4, 6, 2, 384, 8192, 1780),
     "100m": Shape(32000, 768, 12, 12, 4, 2048, 8192, 2000, biased=False),
     "1b": Shape(32000, 2048, 16, 32, 8, 8192, 8192, 2000, biased=False, repeated=True),
     "7b": Shape(32000, 4096, 32, 32, 8, 14336, 8192, 2000, biased=False, repeated=True),
@@ -93,7 +92,7 @@ def build_random_model(
 
     Args:
         path: File to write; an existing one is replaced.
-        size: tiny (0.3 million weights), pocket (2 million), 100m, 1b or 7b.
+        size: tiny (0.3 million weights), 100m, 1b or 7b.
         seed: Seed of the weights; the tokenizer does not depend on it.
         ftype: Number format of the matrices.
         name: Stored as general.name; None for "random-SIZE (random weights)".
@@ -150,11 +149,6 @@ def quantize_model(path: Path, target: Path, kind: str) -> Path:
     if library.llama_model_quantize(str(path).encode(), str(target).encode(), ctypes.byref(settings)) != 0:
         raise ModelError(f"llama.cpp cannot write {path.name} as {kind}{recent_complaints()}; is the disk full?")
     return target
-
-
-def build_pocket(path: Path | str) -> Path:
-    """Write the embedded model: size pocket, seed 0, Q8_0."""
-    return build_random_model(path, "pocket", seed=0, ftype="q8_0", name="pocket (random weights)")
 
 
 def _build_vocabulary(shape: Shape) -> Vocabulary:

@@ -15,7 +15,7 @@ from engine.errors import ModelError
 from engine.llm import check_model, find_model, list_models, load_model, models, pocket_path, read_model_info
 from engine.llm.header import read_header
 from engine.llm.library import load_library
-from engine.llm.random_model import build_pocket, build_random_model
+from engine.llm.random_model import build_random_model
 from engine.spec import ModelSpec
 
 
@@ -231,23 +231,13 @@ def test_a_file_that_llama_cpp_refuses_says_why(tmp_path, monkeypatch):
         load_model(ModelSpec(file=str(path)))
 
 
-def test_the_embedded_model_says_that_it_is_random(tmp_path):
+def test_the_embedded_model_says_what_it_is():
     info = read_model_info(pocket_path())
-    assert info["name"] == "pocket (random weights)" and info["size_bytes"] <= 3_000_000
+    assert "demonstration model with built-in rules" in info["name"] and info["size_bytes"] <= 12_000_000
     model = load_model(ModelSpec(file="pocket"), n_threads=1)
     assert model.identity.is_pocket and model.identity.name == info["name"]
     prefix, suffixes = "You live in a small town. ", [f"You are {age} years old. Well?" for age in range(20, 40)]
-    scores = model.score(prefix, suffixes, ["support", "oppose", "ignore", "ask"])
-    shares = np.exp(np.array(scores.logp))
-    assert shares.max() < 0.999 and shares.std(axis=0).max() > 0.02, "mildly peaked, and it depends on the prompt"
     texts = model.write(prefix, suffixes, seeds=range(20), max_tokens=24, temperature=0.8, top_p=0.95)
     model.close()
     readable = [text for text in texts if text]
     assert len(readable) >= 12 and all(text.isascii() and text.isprintable() for text in readable)
-
-
-def test_the_embedded_model_can_be_made_again(tmp_path):
-    made = gguf.GGUFReader(build_pocket(tmp_path / "pocket.gguf"))
-    shipped = gguf.GGUFReader(pocket_path())
-    assert [tensor.name for tensor in made.tensors] == [tensor.name for tensor in shipped.tensors]
-    assert [list(tensor.shape) for tensor in made.tensors] == [list(tensor.shape) for tensor in shipped.tensors]
