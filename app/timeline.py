@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -17,6 +18,7 @@ from engine.contract import ScenarioInfo
 from engine.errors import MicrocosmError
 from engine.runs import RunInfo
 
+BEGINS = re.compile(r"\d+\. |[-*] |[A-Z][A-Za-z ]{2,30}: ")
 MAX_MARKS = 60
 MONITORS_PER_ROW = 3
 DEFAULT_MONITORS = 3
@@ -118,7 +120,19 @@ def show_monitors(frame: pl.DataFrame, names: list[str], scenario: ScenarioInfo)
             )
 
 
+def flowing(text: str) -> str:
+    """Return a text without the line breaks of its file: only paragraphs, numbered points and headings begin a line."""
+    lines: list[str] = []
+    for line in map(str.strip, text.splitlines()):
+        begins = not lines or not line or not lines[-1] or BEGINS.match(line)
+        if begins:
+            lines.append(line)
+        else:
+            lines[-1] += f" {line}"
+    return "\n".join(lines)
+
+
 def show_rule(scenario: ScenarioInfo) -> None:
     """Draw the rule of the scenario as its file states it, and where it comes from."""
-    st.text(scenario.document or scenario.promise)
+    st.text(flowing(scenario.document or scenario.promise))
     st.caption(f"Source: {safe(scenario.source)}.")

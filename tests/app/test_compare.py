@@ -13,6 +13,7 @@ from app.comparing import differing, group_runs, group_table
 from app.frames import cells, grid_columns, load_layout, load_meta, read_frame, read_recording
 from app.laying_out import ensure_picture
 from app.reading import all_runs
+from app.timeline import flowing
 from engine.analysis import outcome_table, pair_outcomes, paired_contrast
 from engine.experiment import create_experiment, queue_status, start_experiment
 from engine.loading import load_study
@@ -146,3 +147,11 @@ def test_cells_come_back_from_bytes():
     columns = [{"name": "x", "unit": "cells"}, {"name": "y", "unit": "cells"}, {"name": "group", "unit": ""}]
     assert [column["name"] for column in grid_columns(columns)] == ["x", "y"]
     assert grid_columns(columns[:1]) is None
+
+
+def test_a_rule_flows_over_the_line_breaks_of_its_file():
+    text = (
+        "Question: how large\nis it?\n\n1. A person is\n   infected.\n2. Others recover.\nSource: a,\nb."
+    )
+    wanted = "Question: how large is it?\n\n1. A person is infected.\n2. Others recover.\nSource: a, b."
+    assert flowing(text) == wanted

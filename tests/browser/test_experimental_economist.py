@@ -101,9 +101,8 @@ def survival_months(experiment):
 def download(page, selector):
     """Return the CSV behind a button as a frame."""
     settle(page)
-    expect(page.locator(selector)).to_have_count(1, timeout=60_000)
     with page.expect_download() as waiting:
-        page.locator(selector).click()
+        page.locator(selector).first.click()
     return pl.read_csv(io.BytesIO(waiting.value.path().read_bytes()))
 
 
