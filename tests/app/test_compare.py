@@ -150,8 +150,6 @@ def test_cells_come_back_from_bytes():
 
 
 def test_a_rule_flows_over_the_line_breaks_of_its_file():
-    text = (
-        "Question: how large\nis it?\n\n1. A person is\n   infected.\n2. Others recover.\nSource: a,\nb."
-    )
+    text = "Question: how large\nis it?\n\n1. A person is\n   infected.\n2. Others recover.\nSource: a,\nb."
     wanted = "Question: how large is it?\n\n1. A person is infected.\n2. Others recover.\nSource: a, b."
     assert flowing(text) == wanted
