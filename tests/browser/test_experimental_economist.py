@@ -25,7 +25,7 @@ def test_talk_and_hint_in_thirty_groups_a_cell(tabs, studio):
     page = tabs()
     page.locator(".st-key-open_fishery button").click()
     expect(page.get_by_text(re.compile("Saved as")).first).to_be_visible()
-    fixed_rule(page)
+    fixed_rule(page, REQUESTS[0])
     go_on(page, "Outcome")
     pick(page, "^Outcome", "survival months")
     go_on(page, "People", "Ties", "Who decides", "Interventions", "Comparison")
@@ -46,10 +46,10 @@ def test_talk_and_hint_in_thirty_groups_a_cell(tabs, studio):
     assert stands_in(float(months[0].mean()), words), "mean survival of the first cell stands in the report"
 
 
-def fixed_rule(page):
+def fixed_rule(page, request):
     """The baseline: everyone asks for the same, every month."""
     pick(page, "^rule", "fixed")
-    type_number(page, "^fixed request", REQUESTS[0])
+    type_number(page, "^fixed request", request)
 
 
 def months_of(request):
@@ -145,7 +145,7 @@ def test_she_plays_one_seat(tabs, studio):
     page = tabs()
     page.locator(".st-key-open_fishery button").click()
     expect(page.get_by_text(re.compile("Saved as")).first).to_be_visible()
-    fixed_rule(page)
+    fixed_rule(page, 8)  # the lake outlives her two months
     go_on(page, "Outcome", "People", "Ties", "Who decides")
     pick(page, "^Who decides", "A person plays some of them")
     seats = page.get_by_role("textbox", name=re.compile("^Seats"))
