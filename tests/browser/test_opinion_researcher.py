@@ -127,7 +127,7 @@ def make_arms(page):
             field.fill(str(value))
             field.press("Enter")
             settle(page)
-    page.locator(".st-key-control_shuffled_ties button").click()
+    page.get_by_role("button", name="Shuffled ties").click()
     settle(page)
     expect(page.get_by_text(re.compile("differ in nothing"))).to_have_count(0)
     type_number(page, "Runs of each arm", N_RUNS)
@@ -146,7 +146,7 @@ def check_second_wave(page, folder, first, second, difference):
         text = shown.filter(has_text=f"Observed {name}").inner_text()
         assert float(text.split()[-1]) == pytest.approx(value, abs=2e-4)
     with page.expect_download() as waiting:
-        page.locator(".st-key-csv_observed button").click()
+        page.locator(".st-key-csv_observed button").first.click()
     table = pl.read_csv(waiting.value.path())
     assert table["end"][0] == pytest.approx(second, abs=2e-4)
     assert table["end"][-1] == pytest.approx(difference, abs=1e-9)
