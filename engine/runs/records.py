@@ -132,11 +132,13 @@ def read_info(folder: Path | str) -> RunInfo:
     """Return the state of a run.
 
     Raises:
-        RunNotFound: the folder is no run.
+        RunNotFound: the folder is no run, or one that is being made at this moment.
     """
     home = Path(folder)
     with Catalog(home) as catalog:
         status = catalog.read_status()
+        if "status" not in status:
+            raise RunNotFound(f"{home} is not a run yet: it is being made, or was left half-made; look again")
         if status.get("status") in ("running", "waiting") and not is_locked(home):
             # Read again: the worker may have ended between the two looks.
             status = catalog.read_status()

@@ -13,7 +13,7 @@ import pytest
 
 from app.cli import main
 from app.progress import describe_rate, describe_run
-from engine.runs import create_run, launch, open_workspace, pause_run, read_info
+from engine.runs import create_run, launch, list_runs, open_workspace, pause_run, read_info
 from engine.store import read_events, read_measures
 
 RESULT_KEYS = {
@@ -248,9 +248,9 @@ def test_ctrl_c_pauses_a_run_that_can_be_resumed(workspace, tmp_path):
 def _wait_for_steps(workspace):
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
-        folders = list((workspace / "runs").glob("*-sir")) if (workspace / "runs").is_dir() else []
-        if folders and (folders[0] / "catalog.sqlite").is_file() and read_info(folders[0]).step > 0:
-            return folders[0]
+        going = [info for info in list_runs(open_workspace(workspace)) if info.step > 0]
+        if going:
+            return going[0].folder
         time.sleep(0.1)
     raise AssertionError("the run did not start")
 

@@ -198,3 +198,13 @@ def test_the_worker_writes_what_the_model_was(workspace, asking, execute):
     assert (model["name"], model["backend"]) == ("scripted", "scripted")
     with Catalog(result.folder) as catalog:
         assert catalog.read_status()["phase"] == ""
+
+
+def test_a_run_that_is_being_made_is_none_yet(workspace):
+    folder = workspace.runs / "00000000-sir"
+    folder.mkdir()
+    with Catalog(folder, create=True):
+        pass
+    with pytest.raises(RunNotFound, match="being made"):
+        read_info(folder)
+    assert list_runs(workspace) == []
