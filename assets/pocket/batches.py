@@ -19,10 +19,10 @@ READ_AHEAD = (
 )
 READ_WEIGHT = 0.05  # weight of one of them
 TEXT_WEIGHT = 0.15  # weight of one token of a text; a decision weighs 1
-KINDS = (("choice", 0.4), ("reasoned", 0.06), ("reason", 0.14), ("text", 0.32), ("retelling", 0.06), ("made_up", 0.02))
+KINDS = (("choice", 0.46), ("reasoned", 0.05), ("reason", 0.2), ("text", 0.24), ("retelling", 0.04), ("made_up", 0.01))
 GROUP_ROWS = {"choice": 16, "reasoned": 12, "reason": 8, "text": 8, "retelling": 12, "made_up": 8}
 
-EFFORT = {"trash.harvest": 4.0, "harvest": 1.6, "listen": 1.2, "change": 1.4, "argument": 4.0}
+EFFORT = {"trash.harvest": 5.0, "harvest": 1.6, "listen": 1.2, "change": 1.4, "argument": 4.0}
 """How often a decision or writing is drawn, against 0.8 for the others; the difficult ones more often."""
 
 Target = tuple[int, dict[int, float], float]

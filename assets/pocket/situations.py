@@ -36,7 +36,7 @@ from engine.population import field_phrase
 from engine.population.columns import Column
 from engine.population.schema import load_schema
 
-BARE = 0.3  # share of the requests that show no persona: bare numbers, from which reading them is learned
+BARE = 0.15  # share of the requests that show no persona: bare numbers, from which reading them is learned
 HELD_OUT = 26  # of 256: prompts whose hash begins below this are never trained on
 LIFE = ("bio", "goals", "beliefs", "style")
 UNSHOWN = {"display_name", "weight", "source_ref", "lang", "segment", *LIFE}

@@ -20,11 +20,12 @@ from engine.llm.library import load_library
 from engine.llm.vocabulary import LoadedModel
 from engine.policy.prompt import show_reason
 from engine.spec import ModelSpec
+from scenarios.persuasion import EFFECTS
 
 DECISIONS, WRITINGS = list_asks()
-WORST_DISTANCE = 0.13  # mean total variation distance to the rule, per decision
-MOST_WRONG_SIGNS = 0.07
-MOST_FAULTY_TEXTS = 0.1
+WORST_DISTANCE = 0.12  # mean total variation distance to the rule, per decision
+MOST_WRONG_SIGNS = 0.05
+MOST_FAULTY_TEXTS = 0.05
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_traits_act_in_the_stated_direction(model):
             answer, rule = effect(model, ask, trait, n_groups=2, n_cases=3)
             signs[ask.name, trait] = answer * rule > 0
     wrong = [pair for pair, right in signs.items() if not right]
-    assert len(signs) >= 60 and len(wrong) <= MOST_WRONG_SIGNS * len(signs), wrong
+    assert len(signs) >= 50 and len(wrong) <= MOST_WRONG_SIGNS * len(signs), wrong
 
 
 @pytest.mark.parametrize("column", ["gender", "sex", "occupation", "religion"])
@@ -130,3 +131,25 @@ def test_texts_are_readable_and_not_repeated(model):
         for c, text in zip(news, told, strict=True)
     ]
     assert np.mean(kept) >= 0.9, "a retelling keeps words of the news"
+
+
+def test_arguments_suit_their_dimension(model):
+    """Words that only one appeal uses turn up under that appeal and not under the others."""
+    ask = next(ask for ask in WRITINGS if ask.name == "persuasion.argument")
+    marks = {
+        "knowledge": ("figures", "facts", "evidence", "numbers", "data", "research", "measured", "studies", "experts"),
+        "fun": ("fun", "laugh", "joy", "party", "jokes", "games", "music"),
+    }
+    rng = random.Random(5)
+    group = draw_group(ask, rng, "text")
+    shown = ask.ask.shows["dimension"]
+    kinds = list(EFFECTS)
+    for kind, words in marks.items():
+        found = {}
+        for shown_kind in (kind, "conflict"):
+            appeal = f"Your argument appeals to: {shown.text(kinds.index(shown_kind))}.\n"
+            texts = model.write(
+                group.prefix, [appeal] * 10, seeds=range(10), max_tokens=64, temperature=0.8, top_p=0.95
+            )
+            found[shown_kind] = sum(any(word in (text or "").lower() for word in words) for text in texts)
+        assert found[kind] >= 7 and found["conflict"] <= 3, found
