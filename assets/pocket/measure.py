@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from assets.pocket.checker import find_fault
 from assets.pocket.rules import load_rules
-from assets.pocket.situations import Ask, Case, Group, draw_case, draw_group, list_asks
+from assets.pocket.situations import Ask, Case, Group, draw_case, draw_group, draw_retelling, list_asks
 from engine.decision import Decision, Integers
 from engine.llm import LanguageModel
 
@@ -151,6 +152,29 @@ def measure_all(model: LanguageModel, n_groups: int) -> dict[str, dict[str, floa
     return table
 
 
+def write_samples(model: LanguageModel, n_each: int, *, seed: int = 4) -> list[str]:
+    """Return texts of the model: `n_each` of every writing, of every decision's reason, and twice as many retellings.
+
+    Sampled as studies do when they name nothing else (temperature 0.8, top_p 0.95); "pass" is left out.
+    """
+    rng, texts = random.Random(seed), []
+    asks = [(ask, form) for asks, form in zip(list_asks(), ("reason", "text"), strict=True) for ask in asks]
+    for number, (ask, form) in enumerate(asks):
+        group = draw_group(ask, rng, form)
+        suffixes = [draw_case(group, rng).suffix for _ in range(n_each)]
+        texts += sample(model, group.prefix, suffixes, 1000 * number)
+    news = [draw_retelling(rng) for _ in range(2 * n_each)]
+    texts += sample(model, news[0].prefix, [case.suffix for case in news], 0)
+    return [text for text in texts if text != "pass"]
+
+
+def sample(model: LanguageModel, prefix: str, suffixes: Sequence[str], seed: int) -> list[str]:
+    """Return one text per suffix with consecutive seeds, empty where it was unusable."""
+    seeds = range(seed, seed + len(suffixes))
+    written = model.write(prefix, suffixes, seeds=list(seeds), max_tokens=64, temperature=0.8, top_p=0.95)
+    return [text or "" for text in written]
+
+
 def main() -> None:
     """Compare a model file with the rules and write the figures as JSON."""
     from engine.llm import load_model
@@ -161,7 +185,11 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=16)
     parser.add_argument("--json", type=Path, default=Path(__file__).with_name("measured.json"))
     settings = parser.parse_args()
-    table = measure_all(load_model(ModelSpec(file=settings.file), n_threads=1), settings.groups)
+    model = load_model(ModelSpec(file=settings.file), n_threads=1)
+    table = measure_all(model, settings.groups)
+    texts = write_samples(model, 20)
+    passing = sum(not find_fault(text) for text in texts)
+    table["texts"] = {"passing": passing, "written": len(texts), "different": len(set(texts))}
     settings.json.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
 
 

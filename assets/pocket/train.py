@@ -26,6 +26,7 @@ if __name__ == "__main__":
 
 from assets.pocket.batches import Batch, Source
 from assets.pocket.network import Pocket, Shape
+from assets.pocket.prompts import store_fingerprints
 from assets.pocket.tokens import Tokenizer
 
 WARM_UP = 40
@@ -232,6 +233,7 @@ def main() -> None:
     """Train from the command line."""
     settings = parse_settings()
     settings.out.mkdir(parents=True, exist_ok=True)
+    store_fingerprints()
     trainer = Trainer(settings)
     if settings.resume:
         trainer.load(settings.resume)
