@@ -275,8 +275,8 @@ def _remove(table: Any, place: Path) -> bool:
             break
     if not place:
         return False
-    holder = _parent(table, place)
-    return holder.pop(place[-1], _DROPPED) is not _DROPPED
+    holder = _value_at(table, place[:-1])  # None where a wider part was removed for another problem
+    return isinstance(holder, dict) and holder.pop(place[-1], _DROPPED) is not _DROPPED
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

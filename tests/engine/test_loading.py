@@ -726,3 +726,10 @@ def test_a_list_of_values_says_how_many_agents_there_are():
     study = load_study({"scenario": "fishery", "population": {"columns": {"age": [30, 40, 50]}}})
     assert study.population.size is None
     assert parse_study(dump_study(study)) == study
+
+
+def test_a_table_that_lacks_a_key_and_has_strange_ones_is_told_once_for_each():
+    given = {"scenario": NAME, "population": {"file": "x.csv", "map": {"age": {"from": "agea", "labels": {}}}}}
+    with pytest.raises(StudyError, match=r"population\.map\.age") as caught:
+        load_study(given)
+    assert any("from" in str(problem) for problem in caught.value.problems)
