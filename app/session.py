@@ -105,12 +105,18 @@ def store_field(key: str, convert: Callable[[Any], Any] | None = None) -> None:
         held.put(key, convert(value) if convert else value)
 
 
-def change_draft(change: Callable[[Draft], object]) -> None:
-    """Apply a change that is not one field's, and draw the fields afresh; meant as a button's callback."""
+def change_draft(change: Callable[[Draft], object], *, afresh: bool = True) -> None:
+    """Apply a change that is not one field's; meant as a button's callback.
+
+    Args:
+        change: What to do with the draft.
+        afresh: Draw all fields anew, as a change of places or of held values needs. An answer that is typed meanwhile
+            is lost then, so a change that only adds fields leaves the others as they are.
+    """
     held: Draft | None = st.session_state.get("draft")
     if held is not None:
         change(held)
-        held.revision += 1
+        held.revision += afresh
 
 
 # -- small things of one tab ------------------------------------------------------------------------------------------

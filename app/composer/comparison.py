@@ -67,6 +67,7 @@ def _buttons(draft: Draft, arms: list[Any]) -> None:
             type="secondary" if arms else "primary",
             on_click=session.change_draft,
             args=(add_arm,),
+            kwargs={"afresh": False},
         )
         if arms:
             st.button(
@@ -177,7 +178,9 @@ def _differences(draft: Draft, problems: Problems, place: int) -> None:
         format_func=lambda name: offered.get(name, name),
         key=key,
         placeholder="nothing: this arm is the study as it is" if place == 0 else "choose a knob",
-        on_change=lambda: session.change_draft(partial(_choose, place=place, keys=session.value_of(key) or [])),
+        on_change=lambda: session.change_draft(
+            partial(_choose, place=place, keys=session.value_of(key) or []), afresh=False
+        ),
     )
     cells = st.columns(2, gap="medium")
     for number, name in enumerate(now):
@@ -348,4 +351,4 @@ def _add_control(draft: Draft, kind: str) -> None:
         return
     control = null_control(study, kind)
     arm = {"name": control.name, "set": nested_values(control.set)}
-    session.change_draft(partial(_append, make=lambda names: arm))
+    session.change_draft(partial(_append, make=lambda names: arm), afresh=False)

@@ -77,7 +77,7 @@ def test_nested_and_dotted_keys_mean_the_same():
 
 @pytest.mark.parametrize("kind", ["shuffled_ties", "no_interaction"])
 def test_a_null_control_is_one_click(draft, kind, monkeypatch):
-    monkeypatch.setattr(comparison.session, "change_draft", lambda change: change(draft))
+    monkeypatch.setattr(comparison.session, "change_draft", lambda change, **_: change(draft))
     comparison._add_control(draft, kind)
     study, problems = draft.check()
     assert problems == ()
@@ -130,3 +130,14 @@ def test_a_misshapen_study_is_shown_with_its_problems(draft, part, text, monkeyp
     assert test.button(key="run_study").disabled
     assert test.session_state["part"] == part
     assert any("open problem" in caption.value for caption in test.caption)
+
+
+def test_adding_an_arm_leaves_the_fields_that_somebody_is_writing_in(draft, monkeypatch):
+    kept = {"draft": draft}
+    monkeypatch.setattr(comparison.session.st, "session_state", kept)
+    before = comparison.session.field_key("arms.0.name")
+    comparison.session.change_draft(add_arm, afresh=False)
+    assert len(draft.rows("arms")) == 2
+    assert comparison.session.field_key("arms.0.name") == before
+    comparison.session.change_draft(lambda held: drop_arm(held, 0))
+    assert comparison.session.field_key("arms.0.name") != before, "places shifted: fields are drawn afresh"
