@@ -14,9 +14,12 @@ from app.forms import safe, title_of
 from engine.errors import ExpressionError
 from engine.loading import scenario_info
 from engine.population import Population, list_languages, render_card
+from engine.population.languages import load_language
 
-SHOWN_ROWS = 500
+PAGE_ROWS = 500
 MOST_VALUES = 40
+NUMBERS = ("persona", "source_row", "source_ref", "weight", "household_id")
+"""Columns that number people: they tell nothing of a person."""
 
 
 def show_look(draft: Draft, people: Population) -> None:
@@ -46,9 +49,8 @@ def show_look(draft: Draft, people: Population) -> None:
 
 def _table(matching: pl.DataFrame, people: Population) -> int:
     share = matching.height / people.n
-    more = f"; the first {SHOWN_ROWS:,} are listed" if matching.height > SHOWN_ROWS else ""
-    st.caption(f"**{matching.height:,}** of {people.n:,} people ({share:.1%}){more}. Choose a row to see the person.")
-    shown = matching.head(SHOWN_ROWS)
+    st.caption(f"**{matching.height:,}** of {people.n:,} people ({share:.1%}). Choose a row to see the person.")
+    shown = _page_of(matching)
     chosen = st.dataframe(
         shown,
         hide_index=True,
@@ -65,6 +67,20 @@ def _table(matching: pl.DataFrame, people: Population) -> int:
     return held if held < people.n else 0
 
 
+def _page_of(matching: pl.DataFrame) -> pl.DataFrame:
+    """Draw order and page of a long list, and return the rows of the page."""
+    if matching.height <= PAGE_ROWS:
+        return matching
+    pages = -(-matching.height // PAGE_ROWS)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        order = st.selectbox("Order by", matching.columns, key="people_order", format_func=title_of, width=220)
+        falling = st.toggle("Largest first", key="people_falling")
+        page = st.number_input(f"Page, of {pages:,}", 1, pages, 1, key=f"people_page_{pages}", width=150)
+    if order != "agent_id" or falling:
+        matching = matching.sort(str(order), descending=falling, maintain_order=True)
+    return matching.slice((int(page) - 1) * PAGE_ROWS, PAGE_ROWS)
+
+
 def _person(draft: Draft, people: Population, agent: int) -> None:
     head, spoken = st.columns([3, 2], vertical_alignment="bottom")
     with head:
@@ -77,9 +93,10 @@ def _person(draft: Draft, people: Population, agent: int) -> None:
             languages,
             index=languages.index(people.lang) if people.lang in languages else 0,
             key=f"card_language_{people.lang}",
+            format_func=_language_title,
             label_visibility="collapsed",
         )
-    fields = [name for name in people.columns if name not in ("persona", "source_row", "household_id")]
+    fields = [name for name in people.columns if name not in NUMBERS]
     _relations(people, agent)
     st.text(render_card(people, agent, fields, lang))
     info = scenario_info(str(draft.get("scenario")))
@@ -90,6 +107,10 @@ def _person(draft: Draft, people: Population, agent: int) -> None:
             st.caption(
                 "Compose, part 5, chooses the fields. Words in angle brackets stand for what the run shows there."
             )
+
+
+def _language_title(code: str) -> str:
+    return "English" if code == "en" else load_language(code).title
 
 
 def _relations(people: Population, agent: int) -> None:
@@ -113,8 +134,7 @@ def _relations(people: Population, agent: int) -> None:
 
 def _countable(people: Population) -> list[str]:
     """Return the columns that can be counted: everything but texts of one's own."""
-    skipped = {"source_row", "persona", "household_id"}
-    return [name for name, column in people.columns.items() if column.kind != "text" and name not in skipped]
+    return [name for name, column in people.columns.items() if column.kind != "text" and name not in NUMBERS]
 
 
 def _distribution(people: Population, matching: pl.DataFrame) -> None:
@@ -131,6 +151,7 @@ def _distribution(people: Population, matching: pl.DataFrame) -> None:
     labels = counts[name].cast(pl.String).to_list()
     figure = bars(labels, shares, dark=session.is_dark())
     figure.update_xaxes(range=[0, 1.1 * max(shares)])
+    figure.update_traces(text=[f"{share:.1%}" for share in shares])
     st.plotly_chart(
         figure,
         key="people_distribution_chart",

@@ -117,7 +117,10 @@ def _generator(draft: Draft, prefix: str, problems: Problems) -> None:
         if kind == "homophily":
             show_likeness(draft, prefix, columns_of(draft), problems)
         else:
-            model_fields(generator.params, prefix, draft, problems, per_row=2)
+            if kind == "relations":
+                _kinds(draft, prefix)
+            skip = ("kinds",) if kind == "relations" else ()
+            model_fields(generator.params, prefix, draft, problems, per_row=2, skip=skip)
         switch_field(
             draft,
             f"{prefix}.shuffle",
@@ -127,6 +130,30 @@ def _generator(draft: Draft, prefix: str, problems: Problems) -> None:
         show_problems(problems, f"{prefix}.shuffle")
         signed = scenario_info(str(draft.get("scenario"))).signed_ties
         show_weights(draft, prefix, columns_of(draft), problems, may_be_signed=signed)
+
+
+def _kinds(draft: Draft, prefix: str) -> None:
+    """Draw the choice among the kinds of relations that the pack states."""
+    try:
+        held = people_of(draft).relations
+    except (MicrocosmError, ValidationError, TypeError):
+        held = None
+    known = list(held.kinds) if held is not None else []
+    chosen = [str(kind) for kind in draft.get(f"{prefix}.kinds") or []]
+    key = session.field_key(f"{prefix}.kinds")
+
+    def change() -> None:
+        session.change_draft(lambda study: study.put(f"{prefix}.kinds", list(session.value_of(key) or []) or None))
+
+    st.multiselect(
+        "Kinds of relations",
+        list(dict.fromkeys([*known, *chosen])),
+        default=chosen,
+        key=key,
+        on_change=change,
+        placeholder="All kinds" if known else "This pack states none",
+        help=f"Relations to take; none chosen means all. `{prefix}.kinds`",
+    )
 
 
 def columns_of(draft: Draft) -> dict[str, Column]:

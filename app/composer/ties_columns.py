@@ -33,6 +33,8 @@ def show_columns(draft: Draft, prefix: str, look: Look, problems: Problems) -> N
         _held(draft, prefix)
         show_problems(problems, f"{prefix}.agent_columns")
     with right:
+        if not look.whole:
+            st.caption(f"Values of the preview among the first {look.graph.n:,} of {look.size:,} agents.")
         values = measure_agents(look.graph, measure)
         frame = pl.DataFrame({"agent": range(look.graph.n), title_of(measure): values})
         if "display_name" in look.people.columns:

@@ -28,7 +28,8 @@ from engine.population.schema import name_problem
 MOST_UPLOADED = 200_000_000
 NUMBERS = "their numbers, 0 to n - 1"
 NO_WEIGHT = "every tie counts the same"
-_TAKEN = ("node_id",)
+MOST_LIST_COLUMNS = 6
+"""A list with more columns is rather a survey: it is taken only where someone says so."""
 
 
 def show_import(draft: Draft, prefix: str, problems: Problems) -> None:
@@ -41,7 +42,7 @@ def show_import(draft: Draft, prefix: str, problems: Problems) -> None:
         if not files:
             st.caption("No file of ties is here yet. CSV needs a header with one column for each end of a tie.")
             return
-        wanted = session.recall("ties_file") or draft.get(f"{prefix}.path")
+        wanted = session.recall("ties_file") or draft.get(f"{prefix}.path") or likely_file(folder, files)
         name = st.selectbox(
             "File", files, index=files.index(wanted) if wanted in files else 0, key="ties_file_chosen",
             help="Files in the study's folder.",
@@ -115,6 +116,19 @@ def list_networks(folder: Path) -> list[str]:
     return sorted(path.name for path in found if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
+def likely_file(folder: Path, files: list[str]) -> str:
+    """Return the file that most likely holds ties: a wide table, such as a survey, only where there is no other."""
+    return next((name for name in files if not is_wide(folder / name)), files[0])
+
+
+def is_wide(path: Path) -> bool:
+    """Tell whether a CSV file has more columns than lists of ties have."""
+    try:
+        return is_list(path) and len(list_columns(path)) > MOST_LIST_COLUMNS
+    except (NetworkError, OSError):
+        return False
+
+
 def is_list(path: Path) -> bool:
     """Tell whether a file is a CSV list of ties and no matrix."""
     return path.suffix.lower() in CSV_SUFFIXES and not is_matrix(path, ("source", "target"))
@@ -140,6 +154,9 @@ def _chosen(draft: Draft, prefix: str, path: Path) -> None:
     people = _people(draft)
     table: dict[str, Any] = {"kind": "file", "path": path.name}
     if is_list(path):
+        if is_wide(path):
+            n = len(list_columns(path))
+            st.caption(f"{safe(path.name)} has {n} columns and looks like a survey of people, not like a list of ties.")
         table |= _list_form(path)
     else:
         graph, names, _ = read_named(path, directed=True)

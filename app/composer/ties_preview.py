@@ -65,11 +65,16 @@ class Look:
     communities: NDArray[np.int64]
 
 
-def size_of(draft: Draft) -> int:
-    """Return the number of agents of a draft as far as it says one, else that of its scenario."""
+def size_of(draft: Draft, people: Population) -> int:
+    """Return the number of agents of a draft: what it says, all of a pack or list, or that of its scenario."""
+    size = draft.get("population.size")
+    if isinstance(size, int) and size > 0:
+        return size
+    columns = draft.table("population.columns")
+    if draft.get("population.personas") or any(isinstance(column, list) for column in columns.values()):
+        return people.n
     info = scenario_info(str(draft.get("scenario")))
-    size = draft.get("population.size") or info.defaults.get("population", {}).get("size") or 0
-    return size if isinstance(size, int) and size > 0 else 0
+    return int(info.defaults.get("population", {}).get("size") or people.n)
 
 
 def layer_table(draft: Draft, prefix: str) -> dict[str, Any]:
@@ -103,7 +108,7 @@ def look_at(draft: Draft, prefix: str) -> Look:
         ValidationError: they are not even of the right form.
     """
     people = people_of(draft)
-    size = size_of(draft) or people.n
+    size = size_of(draft, people)
     n = min(size, people.n, PREVIEW_AGENTS) if not _needs_all(draft, prefix) else people.n
     table = layer_table(draft, prefix)
     base = draft.path.parent

@@ -205,8 +205,9 @@ def _likeness(draft: Draft, prefix: str, look: Look) -> None:
              "by chance": found["chance"]}
         )  # fmt: skip
     if rows:
+        frame = pl.DataFrame(rows, schema_overrides={"target": pl.Float64})
         st.dataframe(
-            pl.DataFrame(rows, schema_overrides={"target": pl.Float64}),
+            frame if frame["target"].is_not_null().any() else frame.drop("target"),
             hide_index=True,
             column_config={
                 "target": st.column_config.NumberColumn(format="%.3f"),

@@ -95,7 +95,7 @@ def _head(draft: Draft, people: Population | None) -> None:
         st.subheader(f"People of “{safe(draft.get('title') or draft.get('scenario'))}”")
         if people is not None:
             st.caption(safe(f"{people.n:,} people, {len(people.columns)} columns{origin_words(people)}."))
-    with link:
+    with link, st.container(horizontal=True, horizontal_alignment="right"):
         st.page_link("views/compose.py", label="Back to the study", icon=":material/tune:")
 
 

@@ -173,3 +173,14 @@ def test_own_item_texts_are_taken_over(draft, workspace):
     assert not test.exception
     held = (workspace.personas / "instruments" / "bfi_2_s_texts.toml").read_text()
     assert "text 30" in held and json.dumps("text 1") in held
+
+
+def test_a_long_list_is_paged_and_ordered(draft):
+    draft.put("population.size", 1200)
+    test = open_page(draft, "look")
+    test.selectbox(key="people_order").set_value("age").run()
+    test.number_input(key="people_page_3").set_value(3).run()
+    assert not test.exception
+    ages = test.dataframe[0].value["age"]
+    assert len(ages) == 200 and ages.is_monotonic_increasing
+    assert ages.iloc[-1] == everyone_frame(draft)["age"].max()

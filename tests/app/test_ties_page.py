@@ -12,7 +12,7 @@ from app.composer.ties_city import city_layers
 from app.composer.ties_columns import put_column
 from app.composer.ties_edit import drop_edit, node_colours, put_edits, put_group, read_agents
 from app.composer.ties_export import FORMS, write_form
-from app.composer.ties_import import keep_network, list_columns, node_columns, put_columns, put_file
+from app.composer.ties_import import keep_network, likely_file, list_columns, node_columns, put_columns, put_file
 from app.composer.ties_likeness import likeness_of, put_likeness
 from app.composer.ties_preview import likeness, look_at
 from app.drafts import Draft
@@ -222,3 +222,13 @@ def test_every_form_can_be_read_back(draft, tmp_path):
         again = read_graph(path, 200)
         assert np.array_equal(again.indices, look.graph.indices), form
     assert json.dumps(look.figures)
+
+
+def test_a_pack_without_a_size_is_the_whole_network_and_can_be_edited(draft, tmp_path):
+    draft.put("population", {"personas": "town_25"})
+    draft.put("network", {"kind": "relations"})
+    look = look_at(draft, "network")
+    assert (look.whole, look.size) == (True, 25)
+    (tmp_path / "a_survey.csv").write_text(",".join(f"v{k}" for k in range(20)) + "\n")
+    (tmp_path / "ties.csv").write_text("from,to\n0,1\n")
+    assert likely_file(tmp_path, ["a_survey.csv", "ties.csv"]) == "ties.csv"
