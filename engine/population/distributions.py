@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -129,11 +130,16 @@ def _lognormal(distribution: Distribution, uniforms: FloatArray, whole: bool) ->
     return np.asarray(numbers["median"] * np.exp(numbers["sigma"] * special.ndtri(uniforms)), np.float64)
 
 
+@lru_cache(128)
+def _beta_shares(a: float, b: float) -> FloatArray:
+    """Return the quantiles of a beta distribution on [0, 1] at the tabulated normal scores."""
+    return np.asarray(special.betaincinv(a, b, special.ndtr(_SCORES)), np.float64)
+
+
 def _beta(distribution: Distribution, uniforms: FloatArray, whole: bool) -> FloatArray:
     # The inverse is tabulated over normal scores, where it is smooth: exact to 1e-5, twenty times faster.
     low, high = distribution.bounds
-    a, b = distribution.numbers["a"], distribution.numbers["b"]
-    shares = special.betaincinv(a, b, special.ndtr(_SCORES))
+    shares = _beta_shares(distribution.numbers["a"], distribution.numbers["b"])
     return np.asarray(low + np.interp(special.ndtri(uniforms), _SCORES, shares) * (high - low), np.float64)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.resources
 import re
 import tomllib
+from functools import lru_cache
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal
@@ -55,10 +57,16 @@ def read_toml(shelf: Shelf, name: str, folder: Path | None = None) -> dict[str, 
         if not file.is_file():
             continue
         try:
-            return tomllib.loads(file.read_text("utf-8"))
+            return copy.deepcopy(_parse(file.read_text("utf-8")))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
             raise PopulationError(f"{word} {quoted(name)} cannot be read: {error} ({file.name})") from error
     raise PopulationError(f"{word} {quoted(name)} was removed while it was read")
+
+
+@lru_cache(32)
+def _parse(text: str) -> dict[str, Any]:
+    """Return the tables of a TOML text; a worker reads the same recipe for every run."""
+    return tomllib.loads(text)
 
 
 def find_own_file(shelf: Shelf, name: str, folder: Path) -> Path | None:
