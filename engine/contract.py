@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine import registry
 from engine.decision import Decision, IntArray, Offered, Presentation, Writing
+from engine.measures.balance import ties_frustrated, triads_balanced
 from engine.population.columns import Column
 
 
@@ -76,6 +77,27 @@ class Measure:
     unit: str = ""
     low: float | None = None
     high: float | None = None
+
+
+SIGNED_MEASURES = (
+    Measure(
+        "balanced_triads",
+        lambda world: triads_balanced(world.network),
+        "Share of triads whose signs multiply to plus; recorded where a tie is negative.",
+        "Cartwright and Harary 1956",
+        low=0,
+        high=1,
+    ),
+    Measure(
+        "frustration",
+        lambda world: ties_frustrated(world.network),
+        "Share of ties that the best division into two camps found offends; recorded where a tie is negative.",
+        "Harary 1959; Facchetti, Iacono and Altafini 2011",
+        low=0,
+        high=0.5,
+    ),
+)
+"""Measures of structural balance, which every scenario with `signed_ties` has beside its own."""
 
 
 class World(Protocol):
@@ -245,7 +267,7 @@ def scenario(
         steps: Default number of steps.
         unit: What one step stands for, for example "month".
         defaults: `population` and `network` tables of the study it starts from.
-        signed_ties: Whether it has a use for ties of negative weight.
+        signed_ties: Whether it has a use for ties of negative weight; adds `SIGNED_MEASURES`.
     """
 
     def register(cls: ClassT) -> ClassT:
@@ -263,7 +285,8 @@ def scenario(
             columns=columns,
             decisions=tuple(getattr(cls, "decisions", ())),
             writings=tuple(getattr(cls, "writings", ())),
-            measures=tuple(registry.measures.get(m) if isinstance(m, str) else m for m in cls.measures),
+            measures=tuple(registry.measures.get(m) if isinstance(m, str) else m for m in cls.measures)
+            + (SIGNED_MEASURES if signed_ties else ()),
             display=getattr(cls, "display", next(iter(columns), "")),
             steps=steps,
             unit=unit,

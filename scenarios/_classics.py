@@ -58,15 +58,22 @@ def draw_seeds(world):
 
 
 @njit(cache=True, nogil=True)
-def _add_neighbours(begin, end, indptr, indices, weights, x, total, strength):
-    """Add each agent's sum of w x over its neighbours to `total` and its sum of w to `strength`; no weights mean 1."""
+def _add_neighbours(begin, end, indptr, indices, weights, mirrored, x, total, strength):
+    """Add each agent's sum of |w| x over its neighbours to `total` and of |w| to `strength`; no weights mean 1.
+
+    Where `mirrored`, 1 - x stands for the x of a neighbour with w < 0.
+    """
     for i in range(begin, end):
         s = total[i]
         if weights.size:
             w_all = strength[i]
             for e in range(indptr[i], indptr[i + 1]):
                 w = np.float64(weights[e])
-                s += w * x[indices[e]]
+                if w < 0:
+                    w = -w
+                    s += w * (1 - x[indices[e]] if mirrored else x[indices[e]])
+                else:
+                    s += w * x[indices[e]]
                 w_all += w
             strength[i] = w_all
         else:
@@ -84,12 +91,18 @@ def _finish_average(begin, end, x, total, strength, mean, tied):
         mean[i] = total[i] / strength[i] if tied[i] else x[i]
 
 
-def average_neighbours(network, x):
+def average_neighbours(network, x, mirrored=True):
     """Return (mean, tied): D^-1 A x with A the sum of all layers' weighted ties, and who has any weight in its row.
+
+    D holds the row sums of |A|. Over a tie of negative weight, an agent sees 1 - x in place of x: on the scale
+    y = 2 x - 1, around the middle, that is D^-1 A y with signs and all.
 
     Args:
         network: The world's network.
         x: float64 (n,).
+        mirrored: False to take x itself over negative ties too.
+
+    Source: Altafini (2013), IEEE Transactions on Automatic Control 58, 935-946, in steps of discrete time.
 
     Returns:
         mean, float64 (n,), equal to x where an agent has no ties; tied, boolean (n,).
@@ -102,10 +115,24 @@ def average_neighbours(network, x):
             strength += x.size - 1
         else:
             weights = none if graph.weights is None else graph.weights
-            graph.pull(_add_neighbours, weights, x, total, strength)
+            graph.pull(_add_neighbours, weights, mirrored, x, total, strength)
     tied = np.empty(x.size, np.bool_)
     run_over(network, _finish_average, x, total, strength, total, tied)
     return total, tied
+
+
+def opinion_range(network, *opinions):
+    """Return (low, high) that averages of opinions on [0, 1] cannot leave; with negative ties it has 1/2 as its middle.
+
+    Args:
+        network: The world's network.
+        *opinions: float64 (n,) each.
+    """
+    low, high = min(x.min() for x in opinions), max(x.max() for x in opinions)
+    if any(graph.is_signed for graph in network.layers.values()):
+        low = min(low, 1 - high)
+        high = 1 - low
+    return low, high
 
 
 def run_over(network, kernel, *arguments):
@@ -204,18 +231,45 @@ def draw_neighbours(indptr, indices, n_complete, agents, step, key):
     return found
 
 
+def join_signs(network):
+    """Return which of the ties that `join_layers` gives are negative, boolean; empty where none is."""
+    graphs = [graph for graph in network.layers.values() if not graph.complete]
+    if not any(graph.is_signed for graph in graphs):
+        return np.empty(0, np.bool_)
+    place = np.zeros(graphs[0].n, np.int64)
+    place[1:] = np.cumsum(sum(np.diff(graph.indptr) for graph in graphs))[:-1]
+    foe = np.zeros(sum(graph.indices.size for graph in graphs), np.bool_)
+    for graph in graphs:
+        negative = np.zeros(graph.indices.size, np.bool_) if graph.weights is None else graph.weights < 0
+        _append_rows(place, graph.indptr, negative, foe)
+    return foe
+
+
 @njit(cache=True, nogil=True)
-def _any_difference(x, free, indptr, indices):
+def are_foes(indptr, foe, n_complete, agents, step, key):
+    """Return whether the tie that `draw_neighbours` draws with the same key is negative, boolean (k,)."""
+    others = indptr.size - 2
+    found = np.zeros(agents.size, np.bool_)
+    for k in range(agents.size):
+        i = agents[k]
+        stored = indptr[i + 1] - indptr[i]
+        place = int(keyed_uniform(key, step, k, i, 0) * (stored + n_complete * others))
+        found[k] = place < stored and foe[indptr[i] + place]
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _any_difference(x, free, indptr, indices, weights):
     for i in range(x.size):
         if free[i]:
             for e in range(indptr[i], indptr[i + 1]):
-                if x[indices[e]] != x[i]:
+                if (x[indices[e]] != x[i]) != (weights.size > 0 and weights[e] < 0):
                     return True
     return False
 
 
 def any_difference(network, x, free):
-    """Tell whether any agent marked as free differs in x from one of its neighbours.
+    """Tell whether any free agent differs in x from one of its neighbours, or is like one over a negative tie.
 
     Args:
         network: The world's network.
@@ -223,9 +277,9 @@ def any_difference(network, x, free):
         free: Boolean (n,).
     """
     for graph in network.layers.values():
-        if graph.complete:
-            if free.any() and x.min() != x.max():
-                return True
-        elif _any_difference(x, free, graph.indptr, graph.indices):
+        if graph.complete and free.any() and x.min() != x.max():
+            return True
+        weights = graph.weights if graph.is_signed else np.empty(0, np.float32)
+        if not graph.complete and _any_difference(x, free, graph.indptr, graph.indices, weights):
             return True
     return False

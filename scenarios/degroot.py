@@ -3,15 +3,19 @@
 Question: where do opinions meet, and how soon, when everyone moves to a mixture of their own and their neighbours'?
 
 Mechanism: everyone at once, x(t+1) = W x(t) with W = w I + (1 - w) D^-1 A, w the self-weight and A the ties of all
-layers together, with their weights where they have some; D holds the row sums of A. Who has no ties keeps x. Opinions
+layers together, with their weights where they have some; D holds the row sums of A. Who has no ties keeps x. A tie of
+negative weight is one between opponents: they count by its size, and a person moves towards the opposite, 1 - x, of
+an opponent's opinion; on the scale 2 x - 1 that is the same rule with signed A and the row sums of |A| in D. Opinions
 start uniform at random, or from an `opinion` column of the population. Nobody decides anything: this is a mechanism.
 The run stops when rounding is all that still moves.
 
 Source: DeGroot (1974), Journal of the American Statistical Association 69, 118-121; weights by ties as in Golub and
-Jackson (2010), American Economic Journal: Microeconomics 2, 112-149.
+Jackson (2010), American Economic Journal: Microeconomics 2, 112-149; negative ties Altafini (2013), IEEE Transactions
+on Automatic Control 58, 935-946.
 Expect: agreement within each connected part, at the mean of the first opinions weighed by people's ties, so that the
-well connected count for more. The distance to it shrinks by the second eigenvalue of W each step: .967 on a ring of 20
-with w = 1/3.
+well connected count for more. The distance to it shrinks by the second eigenvalue of W each step: .967 on a ring of
+20 with w = 1/3. With negative ties that are balanced (two camps, friends inside and foes across), the camps end at
+opposite opinions, equally far from 1/2; where ties are not balanced, everyone ends at 1/2.
 Units: opinions are on [0, 1]; one step is one round of listening to everyone.
 """
 
@@ -19,7 +23,7 @@ import numpy as np
 from numba import njit
 
 from engine import Measure, MicrocosmError, ScenarioParams, column, knob, scenario
-from scenarios._classics import average_neighbours, run_over
+from scenarios._classics import average_neighbours, opinion_range, run_over
 
 # Constants of the rule: value, source.
 SELF_WEIGHT = 0.5  # ours; any weight above 0 gives agreement
@@ -62,12 +66,12 @@ MEASURES = (
 
 
 def average(network, x, self_weight):
-    """Return W x, float64 (n,), kept between the lowest and the highest of x against rounding.
+    """Return W x, float64 (n,), kept within `opinion_range` against rounding.
 
-    Source: DeGroot (1974), eq. 1.
+    Source: DeGroot (1974), eq. 1; with negative ties Altafini (2013), in steps of discrete time.
     """
     mean, tied = average_neighbours(network, x)
-    run_over(network, _weigh, x, mean, tied, self_weight, x.min(), x.max())
+    run_over(network, _weigh, x, mean, tied, self_weight, *opinion_range(network, x))
     return mean
 
 
@@ -91,6 +95,7 @@ def _weigh(begin, end, x, mean, tied, self_weight, low, high):
         "population": {"size": 1000},
         "network": {"kind": "watts_strogatz", "k": 10, "p_rewire": 0.1},
     },
+    signed_ties=True,
 )
 class DeGroot:
     """Opinions on [0, 1] that are averaged over ties, again and again."""

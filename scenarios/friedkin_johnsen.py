@@ -3,14 +3,15 @@
 Question: where do opinions settle when everyone listens to their neighbours but stays anchored where they began?
 
 Mechanism: everyone at once, x(t+1) = S W x(t) + (I - S) x(0) with W = D^-1 A, A the ties of all layers together (with
-their weights where they have some) and S the diagonal of susceptibilities. Who has no ties keeps x. The susceptibility
-is one number for all, or each person's own from a `susceptibility` column of the population. The spectral radius of S W
-must lie below 1: everyone must be reached by the opinion of somebody who is anchored, that is, not wholly susceptible.
-Opinions start uniform at random, or from an `opinion` column of the population. Nobody decides anything: this is a
-mechanism. The run stops when rounding is all that still moves.
+their weights where they have some, negative ones as in `degroot`: the opposite of an opponent's opinion counts) and S
+the diagonal of susceptibilities. Who has no ties keeps x. The susceptibility is one number for all, or each person's
+own from a `susceptibility` column of the population. The spectral radius of S W must lie below 1: everyone must be
+reached by the opinion of somebody who is anchored, that is, not wholly susceptible. Opinions start uniform at random,
+or from an `opinion` column of the population. Nobody decides anything: this is a mechanism. The run stops when
+rounding is all that still moves.
 
 Source: Friedkin and Johnsen (1990), Journal of Mathematical Sociology 15, 193-206; (1999), Advances in Group Processes
-16, 1-29, eq. 1.
+16, 1-29, eq. 1; negative ties Altafini (2013), IEEE Transactions on Automatic Control 58, 935-946.
 Expect: opinions come closer but do not agree; they settle at (I - S W)^-1 (I - S) x(0). The less susceptible people
 are, the more of the first disagreement stays.
 Units: opinions and susceptibility are on [0, 1]; one step is one round of listening to everyone.
@@ -19,7 +20,7 @@ Units: opinions and susceptibility are on [0, 1]; one step is one round of liste
 import numpy as np
 
 from engine import MicrocosmError, ScenarioParams, column, knob, scenario
-from scenarios._classics import average_neighbours
+from scenarios._classics import average_neighbours, opinion_range
 from scenarios.degroot import MEASURES, TOLERANCE, start_opinions
 
 # Constant of the rule: value, source.
@@ -68,7 +69,7 @@ def check_anchored(network, susceptibility):
     """
     anchored = susceptibility < 1
     while True:
-        heard, tied = average_neighbours(network, anchored.astype(np.float64))
+        heard, tied = average_neighbours(network, anchored.astype(np.float64), mirrored=False)
         reached = anchored | (heard > 0) | ~tied
         if np.array_equal(reached, anchored):
             break
@@ -94,6 +95,7 @@ def check_anchored(network, susceptibility):
         "population": {"size": 1000, "recipe": "adults_generic"},
         "network": {"kind": "watts_strogatz", "k": 10, "p_rewire": 0.1},
     },
+    signed_ties=True,
 )
 class FriedkinJohnsen:
     """Opinions on [0, 1] that are averaged over ties and pulled back to where they began."""
@@ -119,8 +121,7 @@ class FriedkinJohnsen:
         mean, tied = average_neighbours(world.network, before)
         s = susceptibilities(world)
         x = np.where(tied, s * mean + (1 - s) * first, before)
-        low, high = min(before.min(), first.min()), max(before.max(), first.max())
-        after = np.clip(x, low, high).astype(stored.dtype)
+        after = np.clip(x, *opinion_range(world.network, before, first)).astype(stored.dtype)
         world.population["opinion"] = after
         if np.abs(after - before).max() <= TOLERANCE / max(1 - s.max(), LEAST_ANCHOR):
             world.settle("no opinion moves any more")

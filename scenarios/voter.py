@@ -2,9 +2,10 @@
 
 Question: with which chance does each of two opinions win, and after how long, when people simply copy one another?
 
-Mechanism: a person and a random neighbour meet (every tie of every layer alike, weights play no part); the person
-decides whether to copy the neighbour's opinion or to keep the own (decision `adopt`, asked only where the two differ;
-by rule everyone copies). With probability noise the person draws an opinion by fair coin instead. Zealots never change.
+Mechanism: a person and a random neighbour meet (every tie of every layer alike, of weights only the sign counts); the
+person decides whether to copy the neighbour's opinion or to keep the own (decision `adopt`, asked only where the two
+differ; by rule everyone copies). Over a negative tie nobody is asked: the person takes the opposite of the other's
+opinion. With probability noise the person draws an opinion by fair coin instead. Zealots never change.
 update = "asynchronous": one step is N such updates of random people, one after another. Where the rule does not decide
 for everyone, updates that do not touch one another are asked in one batch, which changes no outcome.
 update = "synchronous": everyone at once, from the state at t.
@@ -12,9 +13,11 @@ At the start the zealots are drawn first, and of the others exactly the share in
 unless the population brings an `opinion` column. The run stops when nobody can change any more.
 
 Source: Clifford and Sudbury (1973), Biometrika 60, 581-588; Holley and Liggett (1975), Annals of Probability 3,
-643-663; zealots Mobilia, Petersen and Redner (2007), J. Stat. Mech. P08029; noise Kirman (1993), Q. J. Economics 108.
+643-663; zealots Mobilia, Petersen and Redner (2007), J. Stat. Mech. P08029; noise Kirman (1993), Q. J. Economics 108;
+negative ties Li, Chen, Wang and Zhang (2013), WSDM '13, 657-666.
 Expect: agreement; an opinion wins with the chance of its first share, weighed by people's ties. Among N people who all
-meet, from one half, it takes about N ln 2 steps; on a grid, patches grow. Zealots on both sides keep both alive.
+meet, from one half, it takes about N ln 2 steps; on a grid, patches grow. Zealots on both sides keep both alive. With
+negative ties, balanced ones (two camps) end with the camps on opposite sides; where they are not, it never ends.
 Units: one step is one update per person on average.
 """
 
@@ -35,7 +38,15 @@ from engine import (
     knob,
     scenario,
 )
-from scenarios._classics import any_difference, draw_agents, draw_neighbours, given_codes, join_layers
+from scenarios._classics import (
+    any_difference,
+    are_foes,
+    draw_agents,
+    draw_neighbours,
+    given_codes,
+    join_layers,
+    join_signs,
+)
 
 # Constants of the rule, all of them knobs: value, source.
 INITIAL_SHARE = 0.5  # the textbook start
@@ -80,8 +91,11 @@ adopt = Decision(
 
 
 @njit(cache=True, nogil=True)
-def _copy_all(x, read, zealot, who, other, noise, step, key):
-    """Make the updates by rule, in place; `read` is x itself (one after another) or a copy of it (all at once)."""
+def _copy_all(x, read, zealot, who, other, foe, noise, step, key):
+    """Make the updates by rule, in place; `read` is x itself (one after another) or a copy of it (all at once).
+
+    `foe` tells over which meetings the opposite is taken; it is empty where no tie is negative.
+    """
     for k in range(who.size):
         i, j = who[k], other[k]
         if zealot[i]:
@@ -90,7 +104,7 @@ def _copy_all(x, read, zealot, who, other, noise, step, key):
         if u < noise:
             x[i] = FAVOUR if u < noise / 2 else AGAINST
         elif j >= 0:
-            x[i] = read[j]
+            x[i] = 1 - read[j] if foe.size and foe[k] else read[j]
 
 
 @njit(cache=True, nogil=True)
@@ -109,7 +123,7 @@ def _place_in_batches(who, other, n):
     return batch
 
 
-def copy_by_decision(world, x, zealot, who, other):
+def copy_by_decision(world, x, zealot, who, other, foe):
     """Make the updates through `world.decide`, changing x in place; the turn of a decision is the update's number.
 
     Draws are those of `_copy_all`. One after another, batches keep the order of updates that touch one another.
@@ -126,8 +140,10 @@ def copy_by_decision(world, x, zealot, who, other):
         after = np.where(coin[now] < noise / 2, FAVOUR, AGAINST).astype(x.dtype)
         met = np.flatnonzero(~noisy[now])
         own, seen = x[i[met]], x[j[met]]
-        after[met] = own
-        met, own, seen = met[own != seen], own[own != seen], seen[own != seen]
+        opposed = foe[now[met]] if foe.size else np.zeros(met.size, np.bool_)
+        after[met] = np.where(opposed, 1 - seen, own)
+        asked = ~opposed & (own != seen)
+        met, own, seen = met[asked], own[asked], seen[asked]
         action = world.decide(adopt, i[met], turn=now[met], own=own, other=seen)
         after[met] = np.where(action == COPY, seen, own)
         x[i] = after
@@ -145,6 +161,7 @@ def copy_by_decision(world, x, zealot, who, other):
         "population": {"size": 1600, "recipe": "adults_generic"},
         "network": {"kind": "grid", "periodic": True},
     },
+    signed_ties=True,
 )
 class Voter:
     """Two opinions that spread by copying."""
@@ -195,11 +212,15 @@ class Voter:
         x, n = world.population["opinion"].copy(), world.n_agents
         in_turn = params.update == "asynchronous"
         who = draw_agents(n, n, step, world.key("update")) if in_turn else np.arange(n)
-        other = draw_neighbours(*join_layers(world.network), who, step, world.key("neighbour"))
+        indptr, indices, n_complete = join_layers(world.network)
+        other = draw_neighbours(indptr, indices, n_complete, who, step, world.key("neighbour"))
+        foe = join_signs(world.network)
+        if foe.size:
+            foe = are_foes(indptr, foe, n_complete, who, step, world.key("neighbour"))
         if world.decided_by_rule(adopt):
-            _copy_all(x, x if in_turn else x.copy(), zealot, who, other, params.noise, step, world.key("noise"))
+            _copy_all(x, x if in_turn else x.copy(), zealot, who, other, foe, params.noise, step, world.key("noise"))
         else:
-            copy_by_decision(world, x, zealot, who, other)
+            copy_by_decision(world, x, zealot, who, other, foe)
         world.population["opinion"] = x
         settled = params.noise == 0 and not any_difference(world.network, x, ~zealot)
         if settled or zealot.all():

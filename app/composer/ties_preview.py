@@ -18,7 +18,7 @@ from app.surveys import file_state
 from engine import registry
 from engine.layer_checks import LAYER_KEYS
 from engine.loading import scenario_info
-from engine.measures.centrality import measure_balance
+from engine.measures.balance import measure_balance, measure_frustration
 from engine.measures.graph import (
     expect_ei_index,
     find_communities,
@@ -159,7 +159,8 @@ def measured(graph: Graph, communities: NDArray[np.int64], seed: int) -> dict[st
         "degree assortativity": measure_degree_assortativity(graph),
         "communities": float(communities.max() + 1),
         "modularity": measure_modularity(graph, communities),
-        "balance": measure_balance(graph) if graph.weights is not None and (graph.weights < 0).any() else float("nan"),
+        "balance": measure_balance(graph) if graph.is_signed else float("nan"),
+        "frustration": measure_frustration(graph) if graph.is_signed else float("nan"),
     }
 
 

@@ -156,9 +156,14 @@ def _figures(look: Look) -> None:
     for start in (0, 4):
         for cell, (name, value, help) in zip(st.columns(4), shown[start : start + 4], strict=True):
             cell.metric(name, value, help=help or None)
-    if not math.isnan(found["balance"]):
-        st.metric(
-            "Balanced triangles", f"{found['balance']:.1%}", help="Signs multiply to plus (Cartwright and Harary)"
+    if not math.isnan(found["frustration"]):
+        triads, ties = st.columns(2)
+        balance = "–" if math.isnan(found["balance"]) else f"{found['balance']:.1%}"
+        triads.metric("Balanced triangles", balance, help="Signs multiply to plus (Cartwright and Harary)")
+        ties.metric(
+            "Frustrated ties",
+            f"{found['frustration']:.1%}",
+            help="Ties that the best division into two camps found offends: friends apart or foes together (Harary)",
         )
     if not look.whole:
         st.caption(

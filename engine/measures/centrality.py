@@ -234,55 +234,6 @@ def _peel(indptr, indices):  # type: ignore[no-untyped-def]
     return degree
 
 
-def measure_balance(graph: Graph) -> float:
-    """Return the share of triangles whose signs multiply to plus, in [0, 1]; NaN without triangles.
-
-    Source: Cartwright and Harary (1956), Psychological Review 63, p. 277.
-    """
-    if graph.complete:
-        return 1.0 if graph.n > 2 else float("nan")
-    held = graph
-    if graph.directed:
-        source, target, weight = graph.edges()
-        order = np.lexsort((np.maximum(source, target), np.minimum(source, target)))
-        ends = np.sort(np.stack([source, target], axis=1)[order], axis=1)
-        kept = np.append(True, (np.diff(ends.astype(np.int64), axis=0) != 0).any(axis=1))
-        held = Graph.from_edges(graph.n, ends[kept, 0], ends[kept, 1], np.abs(weight[order][kept]))
-        signs = np.sign(weight[order][kept])
-        rows = np.repeat(np.arange(held.n), np.diff(held.indptr))
-        first, second = np.minimum(rows, held.indices), np.maximum(rows, held.indices)
-        codes = ends[kept, 0].astype(np.int64) * held.n + ends[kept, 1]
-        positive = signs[np.searchsorted(codes, first * held.n + second)] > 0
-    elif graph.weights is None:
-        positive = np.ones(graph.indices.size, np.bool_)
-    else:
-        positive = graph.weights > 0
-    balanced, total = _count_balanced(held.indptr, held.indices, positive)
-    return float(balanced / total) if total else float("nan")
-
-
-@njit(cache=True, nogil=True)
-def _count_balanced(indptr, indices, positive):  # type: ignore[no-untyped-def]
-    n = indptr.size - 1
-    sign = np.zeros(n, np.int64)
-    balanced, total = 0, 0
-    for i in range(n):
-        for e in range(indptr[i], indptr[i + 1]):
-            sign[indices[e]] = 1 if positive[e] else -1
-        for e in range(indptr[i], indptr[i + 1]):
-            j = np.int64(indices[e])
-            if j <= i:
-                continue
-            for f in range(indptr[j], indptr[j + 1]):
-                k = indices[f]
-                if k > j and sign[k] != 0:
-                    total += 1
-                    balanced += sign[j] * sign[k] * (1 if positive[f] else -1) > 0
-        for e in range(indptr[i], indptr[i + 1]):
-            sign[indices[e]] = 0
-    return balanced, total
-
-
 def local_clustering(graph: Graph) -> Numbers:
     """Return the share of each agent's pairs of neighbours that are tied; 0 with fewer than two neighbours.
 

@@ -100,6 +100,11 @@ class Graph:
             return self.n * (self.n - 1) // 2
         return int(self.indices.size) // (1 if self.directed else 2)
 
+    @cached_property
+    def is_signed(self) -> bool:
+        """Whether some tie has a negative weight."""
+        return self.weights is not None and bool((self.weights < 0).any())
+
     def degree(self) -> NDArray[np.int64]:
         """Return the number of neighbours of each agent, int64 (n,); with directed ties, of those observed."""
         if self.complete:

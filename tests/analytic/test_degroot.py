@@ -7,6 +7,7 @@ from scipy.sparse.csgraph import connected_components
 
 from engine import Graph, MicrocosmError, load_study, simulate
 from engine.network import Network
+from engine.network.graph import edges_to_graph
 from engine.simulation import build_world
 from scenarios.degroot import average
 
@@ -147,3 +148,56 @@ def test_measures_and_given_opinions():
     bad = study | {"population": {"size": 3, "columns": {"opinion": [0.0, 0.25, 1.5]}}}
     with pytest.raises(MicrocosmError, match=r"1\.5.*\[0, 1\]"):
         next(simulate(load_study(bad)))
+
+
+def signed_network(n, p_foe_inside=0.0, seed=3):
+    """Return (network, camps): weighted ties of two camps, foes across; turned signs make it unbalanced."""
+    rng = np.random.default_rng(seed)
+    first, second = np.triu_indices(n, 1)
+    kept = rng.random(first.size) < 0.2
+    kept |= second == first + 1  # connected
+    first, second = first[kept], second[kept]
+    camps = np.where(rng.random(n) < 0.4, -1.0, 1.0)
+    weights = rng.uniform(0.5, 2.0, first.size).astype(np.float32) * camps[first] * camps[second]
+    weights = np.where(rng.random(first.size) < p_foe_inside, -weights, weights)
+    return Network({"ties": edges_to_graph(n, first, second, weights, signed=True)}), camps
+
+
+def test_balanced_foes_end_at_opposite_opinions():
+    """Altafini (2013): on y = 2 x - 1 with camps g, y_i -> g_i (sum_j d_j g_j y_j(0)) / sum_j d_j, d_j = sum |a|."""
+    network, camps = signed_network(60)
+    graph = network.layer()
+    strength = np.zeros(60)
+    np.add.at(strength, np.repeat(np.arange(60), np.diff(graph.indptr)), np.abs(graph.weights).astype(float))
+    start = np.random.default_rng(8).random(60)
+    instance, world = started("population.size=60", opinions=start)
+    world.network = network
+    end = 2 * advance(instance, world, 5000) - 1
+    wanted = camps * (strength @ (camps * (2 * start - 1))) / strength.sum()
+    assert world.settled
+    assert np.abs(wanted).max() > 0.01  # so that the camps are told apart
+    assert np.allclose(end, wanted, atol=1e-12)
+
+
+def test_unbalanced_foes_end_in_the_middle():
+    """Altafini (2013): where the signs are not balanced, everyone ends at y = 0; each step is W y with signed A."""
+    network, _ = signed_network(60, p_foe_inside=0.2)
+    graph = network.layer()
+    a = np.zeros((60, 60))
+    a[np.repeat(np.arange(60), np.diff(graph.indptr)), graph.indices] = graph.weights
+    w = 0.5 * np.eye(60) + 0.5 * a / np.abs(a).sum(axis=1, keepdims=True)
+    start = np.random.default_rng(8).random(60)
+    instance, world = started("population.size=60", opinions=start)
+    world.network = network
+    assert np.allclose(2 * advance(instance, world) - 1, w @ (2 * start - 1), atol=1e-14)
+    assert np.abs(np.linalg.eigvals(w)).max() < 1
+    assert np.allclose(advance(instance, world, 5000), 0.5, atol=1e-12)
+
+
+def test_a_study_with_signed_ties_records_balance():
+    weigh = "weigh={distribution='uniform',low=0.5,high=2.0,negative=0.3}"
+    network = f"network={{kind='erdos_renyi',mean_degree=8.0,signed=true,{weigh}}}"
+    study = load_study("degroot", ["population.size=60", network, "steps=2"])
+    for record in simulate(study):
+        assert 0 < record.measures["balanced_triads", ""] < 1
+        assert 0 < record.measures["frustration", ""] < 0.5

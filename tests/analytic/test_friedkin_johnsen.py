@@ -7,6 +7,7 @@ import pytest
 
 from engine import Graph, MicrocosmError, load_study, simulate
 from engine.network import Network
+from engine.network.graph import edges_to_graph
 from engine.simulation import build_world
 from scenarios.friedkin_johnsen import check_anchored
 
@@ -137,3 +138,23 @@ def test_own_susceptibility_needs_a_column_in_range():
         started("params.own_susceptibility=true")
     with pytest.raises(MicrocosmError, match=r"1\.2 is not in \[0, 1\]"):
         started("network.kind=complete", own=[0.1, 1.2, 0.5])
+
+
+def test_with_opponents_opinions_settle_at_the_signed_fixed_point():
+    """On y = 2 x - 1: (I - S W)^-1 (I - S) y(0) with signed A over the row sums of |A| (Altafini 2013)."""
+    rng = np.random.default_rng(6)
+    first, second = np.triu_indices(50, 1)
+    kept = rng.random(first.size) < 0.15
+    signs = rng.choice([-1.0, 0.5, 2.0], int(kept.sum()))
+    network = Network({"ties": edges_to_graph(50, first[kept], second[kept], signs, signed=True)})
+    instance, world = started("population.size=50", "params.susceptibility=0.9", network=network)
+    y = 2 * world.population["first_opinion"] - 1
+    a = np.zeros((50, 50))
+    a[first[kept], second[kept]] = a[second[kept], first[kept]] = signs
+    strength = np.abs(a).sum(axis=1)
+    assert strength.min() > 0
+    wanted = np.linalg.solve(np.eye(50) - 0.9 * a / strength[:, None], 0.1 * y)
+    assert np.allclose(2 * settle(instance, world) - 1, wanted, atol=1e-12)
+    own = np.ones(50)
+    own[0] = 0.5
+    check_anchored(network, own)  # opponents are heard too

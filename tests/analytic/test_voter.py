@@ -6,6 +6,7 @@ from scipy.stats import betabinom, chi2
 
 from engine import Graph, MicrocosmError, load_study, simulate
 from engine.network import Network
+from engine.network.graph import edges_to_graph
 from engine.simulation import build_world
 from engine.world import World
 from scenarios import voter
@@ -272,3 +273,73 @@ def test_starts_and_refusals():
     study["population"]["columns"] = {"opinion": ["yes", "against", "in favour"]}
     with pytest.raises(MicrocosmError, match="'yes'"):
         next(simulate(load_study(study)))
+
+
+def foes_among(n, balanced):
+    """Return (network, camps): random ties of two camps, foes across; unbalanced adds foes inside."""
+    rng = np.random.default_rng(5)
+    first, second = np.triu_indices(n, 1)
+    kept = (rng.random(first.size) < 0.2) | (second == first + 1)
+    first, second = first[kept], second[kept]
+    camps = rng.random(n) < 0.4
+    signs = np.where(camps[first] == camps[second], 1.0, -1.0)
+    signs = signs if balanced else np.where(rng.random(first.size) < 0.3, -signs, signs)
+    return Network({"ties": edges_to_graph(n, first, second, signs, signed=True)}), camps
+
+
+@pytest.mark.parametrize("update", ["asynchronous", "synchronous"])
+def test_balanced_foes_are_friends_seen_from_the_other_side(update):
+    """Li et al. (2013): turning the opinions of one camp round makes the plain voter model, draw by draw."""
+    foes, camps = foes_among(40, balanced=True)
+    graph = foes.layer()
+    friends = Network({"ties": Graph(40, graph.indptr, graph.indices)})
+    start = (np.arange(40) % 2).astype(np.int8)
+    paths = []
+    for network, opinion in ((friends, start), (foes, start ^ camps)):
+        instance, world = started(f"params.update='{update}'", network=network)
+        world.population["opinion"] = opinion.astype(np.int8)
+        path = []
+        for _ in range(20):
+            world.begin_step()
+            instance.step(world)
+            path.append(world.population["opinion"].copy())
+        paths.append((np.array(path), world.settled))
+    assert np.array_equal(paths[0][0] ^ camps, paths[1][0])
+    assert paths[0][1] == paths[1][1]
+    assert not np.array_equal(paths[0][0], paths[1][0])
+
+
+def test_unbalanced_foes_forget_where_they_began_and_never_settle():
+    """Li et al. (2013): the chance of being in favour becomes one half; before, E x(t+1) = P+ x + P- (1 - x)."""
+    network, _ = foes_among(40, balanced=False)
+    graph = network.layer()
+    a = np.zeros((40, 40))
+    a[np.repeat(np.arange(40), np.diff(graph.indptr)), graph.indices] = graph.weights
+    p = np.abs(a) / np.abs(a).sum(axis=1, keepdims=True)
+    runs, one, late = 400, np.zeros(40), np.zeros(40)
+    for replicate in range(runs):
+        instance, world = started("params.update='synchronous'", replicate=replicate, network=network)
+        world.population["opinion"] = np.ones(40, np.int8)
+        for step in range(30):
+            world.begin_step()
+            instance.step(world)
+            one += world.population["opinion"] if step == 0 else 0
+        late += world.population["opinion"]
+        assert not world.settled
+    wanted = np.where(a > 0, p, 0).sum(axis=1)
+    error = np.sqrt(np.maximum(wanted * (1 - wanted), 1e-3) / runs)
+    assert (np.abs(one / runs - wanted) <= 4.5 * error).all()
+    assert (np.abs(late / runs - 0.5) <= 4.5 * 0.5 / np.sqrt(runs)).all()
+
+
+def test_over_negative_ties_nobody_is_asked_and_the_rule_and_decisions_agree():
+    network, _ = foes_among(40, balanced=False)
+    ends = []
+    for policy in ("rule", "mixture"):
+        overrides = [] if policy == "rule" else ["decisions.adopt={policy='mixture',share=0.0}"]
+        instance, world = started(*overrides, network=network)
+        for _ in range(3):
+            world.begin_step()
+            instance.step(world)
+        ends.append(world.population["opinion"])
+    assert np.array_equal(*ends)

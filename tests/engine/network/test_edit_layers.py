@@ -10,10 +10,10 @@ from engine import dump_study, load_study, parse_study
 from engine.errors import NetworkError, StudyError
 from engine.layer_checks import MEASURED
 from engine.loading import scenario_info
+from engine.measures.balance import measure_balance, measure_frustration, triads_balanced
 from engine.measures.centrality import (
     find_cores,
     local_clustering,
-    measure_balance,
     measure_betweenness,
     measure_closeness,
     measure_eigenvector,
@@ -24,7 +24,7 @@ from engine.measures.graph import measure_homophily
 from engine.measures.places import measure_agents
 from engine.network import Graph, build_network, find_network_file
 from engine.network.editing import edit_graph
-from engine.network.graph import edges_to_graph
+from engine.network.graph import Network, edges_to_graph
 from engine.population import Column, Population
 from engine.simulation import build_world, simulate
 from engine.spec import LayerSpec
@@ -223,8 +223,9 @@ def test_signs_are_kept_where_the_layer_allows_them(tmp_path):
         build_network([signed.model_copy(update={"signed": False})], 3, 1, tmp_path)
 
 
-def test_no_scenario_takes_negative_ties_unasked():
-    assert not scenario_info("degroot").signed_ties
+def test_scenarios_take_negative_ties_only_where_they_say_so():
+    assert scenario_info("degroot").signed_ties
+    assert not scenario_info("sir").signed_ties
 
 
 def test_balance_is_the_share_of_triangles_with_an_even_number_of_foes():
@@ -242,6 +243,35 @@ def test_balance_is_the_share_of_triangles_with_an_even_number_of_foes():
         34220
     )
     assert math.isnan(measure_balance(Graph.from_edges(3, [0], [1])))
+
+
+def test_frustration_is_the_least_share_of_ties_to_turn():
+    """Harary (1959): 0 where balanced; 1 of 3 for a triangle of foes; by hand against all divisions of small graphs."""
+    first, second = np.triu_indices(40, 1)
+    camps = np.where((first % 3 == 0) == (second % 3 == 0), 1.0, -1.0)
+    assert measure_frustration(edges_to_graph(40, first, second, camps, signed=True)) == 0.0
+    first, second = np.triu_indices(3, 1)
+    assert measure_frustration(edges_to_graph(3, first, second, [-1, -1, -1], signed=True)) == 1 / 3
+    rng = np.random.default_rng(4)
+    first, second = np.triu_indices(9, 1)
+    divisions = 1 - 2 * ((np.arange(2**8)[:, None] >> np.arange(9)) & 1)
+    found = []
+    for _ in range(30):
+        signs = rng.choice([-1.0, 1.0], first.size)
+        least = (divisions[:, first] * divisions[:, second] * signs < 0).mean(axis=1).min()
+        found.append(measure_frustration(edges_to_graph(9, first, second, signs, signed=True)) - least)
+    assert min(found) > -1e-12  # an upper bound
+    assert np.mean(found) < 0.05  # and a near one
+
+
+def test_balance_is_recorded_over_signed_layers_only():
+    graph = edges_to_graph(3, [0, 0, 1], [1, 2, 2], [1, 1, -1], signed=True)
+    plain = Graph.from_edges(3, [0, 0, 1], [1, 2, 2])
+    assert triads_balanced(Network({"ties": plain})) == {}
+    assert triads_balanced(Network({"ties": graph})) == {"": 0.0}
+    assert triads_balanced(Network({"a": graph, "b": plain})) == {"": 0.5, "a": 0.0, "b": 1.0}
+    both = edges_to_graph(3, [0, 1, 0, 1], [1, 0, 2, 2], [1, 1, -1, -1], directed=True, signed=True)
+    assert (measure_balance(both), measure_frustration(both)) == (1.0, 0.0)
 
 
 # -- places ----------------------------------------------------------------------------------------------------------
