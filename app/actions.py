@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from engine import store
 from engine.contract import ScenarioInfo
 from engine.errors import MicrocosmError
 from engine.experiment import Experiment, create_experiment, expand_arms, start_experiment
-from engine.runs import RunInfo, create_run, read_info, read_study, start_worker
+from engine.runs import RunInfo, create_run, read_info, read_study, share_runs, start_worker
 from engine.spec import Study
 
 MAX_WORKERS = 4
@@ -30,8 +30,26 @@ def asks_model(study: Study) -> bool:
     return any(spec.policy in ("language", "mixture", "surrogate") for spec in study.decisions.values())
 
 
+def n_workers(studies: Sequence[Study], n_runs: int) -> int:
+    """Return how many processes share some runs: one where a language model sits in it, else up to four."""
+    heavy = any(asks_model(study) and study.model.file != "scripted" for study in studies)
+    return 1 if heavy else max(1, min(MAX_WORKERS, os.cpu_count() or 1, n_runs))
+
+
+def start_together(folders: Sequence[Path], study: Study) -> None:
+    """Start workers that share queued runs of one study.
+
+    Args:
+        folders: The runs.
+        study: What tells whether a language model decides.
+    """
+    workers = n_workers([study], len(folders))
+    for number in range(workers):
+        start_worker(share_runs(folders, number, workers))
+
+
 def start_runs(study: Study, base: Path | None = None) -> str:
-    """Create one run per replicate, start one worker for all of them, and return the first run's id.
+    """Create one run per replicate, start workers that share them, and return the first run's id.
 
     Args:
         study: A checked study without arms.
@@ -42,7 +60,7 @@ def start_runs(study: Study, base: Path | None = None) -> str:
     """
     workspace = session.workspace()
     folders = [create_run(workspace, study, replicate=replicate, base=base) for replicate in range(study.replicates)]
-    start_worker(folders)
+    start_together(folders, study)
     return str(read_info(folders[0]).run_id)
 
 
@@ -59,8 +77,7 @@ def start_arms(study: Study, base: Path | None = None) -> Experiment:
     workspace = session.workspace()
     experiment = create_experiment(workspace, study, base=base)
     arms = [arm for _, arm in expand_arms(study, workspace.personas, base)]
-    heavy = any(asks_model(arm) and arm.model.file != "scripted" for arm in arms)
-    start_experiment(experiment, 1 if heavy else min(MAX_WORKERS, os.cpu_count() or 1))
+    start_experiment(experiment, n_workers(arms, len(experiment.folders)))
     return experiment
 
 

@@ -7,14 +7,21 @@ import time
 import streamlit as st
 
 from app import session
-from app.actions import attempt, show_attempt
+from app.actions import attempt, n_workers, show_attempt
 from app.composer.plan import duration
+from app.consent import attempt_with_consent, consent_is_wanted
 from app.forms import safe
 from app.reading import all_runs
-from engine.experiment import QueueStatus, pause_experiment, queue_status, read_experiment, start_experiment
+from engine.experiment import (
+    QueueStatus,
+    expand_arms,
+    pause_experiment,
+    queue_status,
+    read_experiment,
+    start_experiment,
+)
 
 TICK_S = 1.0
-WORKERS = 2
 RESTING = ("paused", "interrupted", "cancelled", "failed")
 
 
@@ -35,7 +42,7 @@ def _goes_on(status: QueueStatus) -> bool:
 
 def _queue(experiment: str, n_drawn: int, went_on: bool) -> None:
     status = queue_status(session.workspace(), experiment)
-    if status.n_done > n_drawn or _goes_on(status) != went_on:
+    if consent_is_wanted() or status.n_done > n_drawn or _goes_on(status) != went_on:
         st.rerun(scope="app")
     if status.n_done == status.n_runs:
         st.caption(safe(words_of(status, None)) + ".")
@@ -47,7 +54,7 @@ def _queue(experiment: str, n_drawn: int, went_on: bool) -> None:
         if _goes_on(status):
             st.button("Pause", key="pause_queue", icon=":material/pause:", on_click=attempt, args=(_pause, experiment))
         elif status.n_done < status.n_runs:
-            st.button("Go on", key="go_on", icon=":material/play_arrow:", on_click=attempt, args=(_go_on, experiment))
+            st.button("Go on", key="go_on", icon=":material/play_arrow:", on_click=_go_on, args=(experiment,))
     show_attempt()
     for info in status.failed[:3]:
         st.error(safe(f"{info.arm or 'run'}, replicate {info.replicate}, failed: {info.message}"))
@@ -81,4 +88,16 @@ def _pause(experiment: str) -> None:
 
 
 def _go_on(experiment: str) -> None:
-    start_experiment(read_experiment(session.workspace(), experiment), WORKERS)
+    """Take the rest of an experiment up again, after the consent that its arms need."""
+    attempt(_ask_and_go_on, experiment)
+
+
+def _ask_and_go_on(experiment: str) -> None:
+    found = read_experiment(session.workspace(), experiment)
+    attempt_with_consent(found.study, _take_up, experiment, base=found.base)
+
+
+def _take_up(experiment: str) -> None:
+    found = read_experiment(session.workspace(), experiment)
+    arms = [arm for _, arm in expand_arms(found.study, session.workspace().personas, found.base)]
+    start_experiment(found, n_workers(arms, len(found.folders)))

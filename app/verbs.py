@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -10,7 +9,8 @@ from typing import Any, Literal, get_args, get_origin
 import streamlit as st
 
 from app import session
-from app.actions import attempt, study_of
+from app.actions import attempt, start_together, study_of
+from app.consent import attempt_with_consent
 from app.forms import label_of, plain_type, safe
 from engine.contract import ScenarioInfo
 from engine.loading import load_interventions
@@ -19,7 +19,6 @@ from engine.runs import RunInfo, fork_run, inject, inputs_of, start_worker
 from engine.spec import InterventionSpec
 
 INJECT, FORK, FORK_ALL = "inject_ask", "fork_ask", "fork_all_ask"
-MAX_WORKERS = 4
 KNOB, PEOPLE = "A knob", "Some people"
 EVERYONE, AT_RANDOM, BEST_CONNECTED = "everyone", "a share at random", "those with the most ties"
 
@@ -44,7 +43,13 @@ def show_fork(info: RunInfo, scenario: ScenarioInfo) -> None:
         last = max(min(info.step, info.steps - 1), 0)
         at = st.number_input(f"From {safe(scenario.unit)}", 0, last, last // 2, key="fork_at")
         change = _change(info, scenario, "fork")
-        st.button("Start the fork", key="fork", type="primary", on_click=attempt, args=(_fork, info, int(at), change))
+        st.button(
+            "Start the fork",
+            key="fork",
+            type="primary",
+            on_click=attempt_with_consent,
+            args=(study_of(str(info.folder)), _fork, info, int(at), change),
+        )
 
 
 def _change(info: RunInfo, scenario: ScenarioInfo, prefix: str) -> dict[str, Any]:
@@ -136,8 +141,8 @@ def show_fork_all(groups: Mapping[str, Sequence[RunInfo]], scenario: ScenarioInf
             f"Start {len(own)} forks",
             key="fork_all",
             type="primary",
-            on_click=attempt,
-            args=(_fork_all, own, int(at), change, chosen),
+            on_click=attempt_with_consent,
+            args=(study_of(str(own[0].folder)), _fork_all, own, int(at), change, chosen),
         )
 
 
@@ -145,9 +150,7 @@ def _fork_all(own: Sequence[RunInfo], at: int, change: dict[str, Any], chosen: S
     checked = _check(own[0], change, at)
     workspace = session.workspace()
     folders = [fork_run(workspace, info.folder, at, interventions=checked) for info in own]
-    n_workers = max(1, min(MAX_WORKERS, os.cpu_count() or 1, len(folders)))
-    for first in range(n_workers):
-        start_worker(folders[first::n_workers])
+    start_together(folders, study_of(str(folders[0])))
     session.set_value(FORK_ALL, False)
     ids = [*(info.run_id for info in chosen), *(folder.name for folder in folders)]
     session.set_address(experiment=None, runs=",".join(ids))

@@ -25,6 +25,7 @@ from app.comparing import (
     pairs_of,
     state_of,
 )
+from app.consent import show_consent
 from app.contrasts import chosen_pair, show_contrast, show_difference
 from app.figures import plot_curves
 from app.forms import safe, title_of
@@ -61,6 +62,7 @@ def show() -> None:
         st.caption("Comparing takes runs that differ in something. Start from a template, and run it more than once.")
         st.page_link("views/home.py", label="Choose a template", icon=":material/home:")
         return
+    show_consent()
     top = st.container()
     experiment = _choose_source(top, runs)
     try:

@@ -139,7 +139,7 @@ def _run(draft: Draft, study: Study | None, outcome: Outcome) -> None:
     try:
         servers = servers_to_ask(study, base)
         if servers:
-            ask_consent(servers)
+            ask_consent(servers, session.remember, ("run_wanted", True))
             return
         if study.arms:
             experiment = start_arms(study, base)

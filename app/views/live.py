@@ -11,6 +11,7 @@ from app.actions import ask, asks_model, attempt, ordered_measures, show_attempt
 from app.charts import show_behind
 from app.components.network_view import network_view
 from app.composer.plan import duration
+from app.consent import attempt_with_consent, consent_is_wanted, show_consent
 from app.everyone import counts_everyone, show_everyone
 from app.figures import ticking_lines
 from app.forms import safe, title_of
@@ -52,6 +53,7 @@ def show() -> None:
     study = study_of(str(folder))
     scenario = scenario_info(study.scenario)
     active = info.status in ACTIVE
+    show_consent()
     name, bar = st.columns([26, 74], vertical_alignment="center", gap="medium")
     with name:
         _choose_run(info)
@@ -91,7 +93,7 @@ def run_bar(run_id: str, was_active: bool) -> None:
         if now:
             session.remember("side_wanted", SEAT)
         st.rerun(scope="app")
-    if was_active != (info.status in ACTIVE) or interventions > session.recall("marks_drawn", 0):
+    if consent_is_wanted() or was_active != (info.status in ACTIVE) or interventions > session.recall("marks_drawn", 0):
         st.rerun(scope="app")
 
 
@@ -132,7 +134,11 @@ def _buttons(info: RunInfo) -> None:
         st.button("Pause", key="pause", icon=":material/pause:", on_click=attempt, args=(pause_run, info.folder))
     elif info.status in ("paused", "interrupted", "cancelled", "failed"):
         st.button(
-            "Resume", key="resume", icon=":material/play_arrow:", on_click=attempt, args=(resume_run, info.folder)
+            "Resume",
+            key="resume",
+            icon=":material/play_arrow:",
+            on_click=attempt_with_consent,
+            args=(study_of(str(info.folder)), resume_run, info.folder),
         )
     scenario = scenario_info(info.scenario)
     if info.status in ("running", "paused"):

@@ -14,7 +14,7 @@ import psutil
 
 from engine.errors import RunError
 from engine.experiment.plan import Experiment, create_experiment, read_experiment
-from engine.runs import RunInfo, Workspace, queue_run, read_experiment_record, read_info, start_worker
+from engine.runs import RunInfo, Workspace, queue_run, read_experiment_record, read_info, share_runs, start_worker
 from engine.runs.locking import is_locked
 from engine.spec import Study
 from engine.store.disk import storage_errors, write_durably
@@ -140,7 +140,7 @@ def _start(experiment: Experiment, workers: int, taken_up: Collection[str]) -> l
     n_new = max(workers - len(living), 1 if again else 0)
     started = []
     for number in range(min(n_new, len(waiting))):
-        own = _share(waiting, number, n_new)
+        own = share_runs(waiting, number, n_new)
         pid = start_worker(own, live=False)
         started.append(_Worker(pid, _created(pid), tuple(folder.name for folder in own)))
     _write_workers(_record_folder(experiment), [*living, *started])
@@ -212,16 +212,6 @@ def _duration(info: RunInfo) -> float | None:
 
 def _label(info: RunInfo) -> str:
     return f"{info.arm}, replicate {info.replicate}" if info.arm else f"replicate {info.replicate}"
-
-
-def _share(folders: Sequence[Path], number: int, workers: int) -> list[Path]:
-    """Return the order in which one of several workers takes runs up: its own share, then the others' from the end.
-
-    A run that another worker holds or has ended is passed over, so that none idles while work is left.
-    """
-    own = list(folders[number::workers])
-    others = [folder for place, folder in enumerate(folders) if place % workers != number]
-    return own + others[::-1]
 
 
 def _record_folder(experiment: Experiment) -> Path:

@@ -13,7 +13,7 @@ from engine.runs.experiments import (
 from engine.runs.export import export_run
 from engine.runs.fork import fork_run
 from engine.runs.inputs import inputs_of
-from engine.runs.launch import run_study, start_worker
+from engine.runs.launch import run_study, share_runs, start_worker
 from engine.runs.otree import read_otree, write_otree
 from engine.runs.recomputing import recompute_decisions
 from engine.runs.records import (
@@ -62,6 +62,7 @@ __all__ = [
     "replay_run",
     "resume_run",
     "run_study",
+    "share_runs",
     "start_worker",
     "write_experiment",
     "write_otree",

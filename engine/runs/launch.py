@@ -40,6 +40,21 @@ def start_worker(folders: Sequence[Path], *, live: bool = True) -> int:
     return process.pid
 
 
+def share_runs(folders: Sequence[Path], number: int, workers: int) -> list[Path]:
+    """Return the order in which one of several workers takes runs up: its own share, then the others' from the end.
+
+    A run that another worker holds or has ended is passed over, so that none idles while work is left.
+
+    Args:
+        folders: All runs.
+        number: Number of the worker, 0 to workers - 1.
+        workers: How many share the runs.
+    """
+    own = list(folders[number::workers])
+    others = [folder for place, folder in enumerate(folders) if place % workers != number]
+    return own + others[::-1]
+
+
 def _keep(process: subprocess.Popen[bytes]) -> None:
     """Hold a child until it has ended, and collect those that have: a long-lived studio keeps no zombies."""
     _started[:] = [child for child in (*_started, process) if child.poll() is None]

@@ -125,7 +125,7 @@ def test_run_starts_every_replicate(open_page, tmp_path, monkeypatch):
     test = open_page(workspace, "compose", study=draft.name)
     assert test.button(key="run_study").label == "Run 3 times"
     test.button(key="run_study").click().run()
-    assert [read_info(folder).replicate for folder in started] == [0, 1, 2]
+    assert {read_info(folder).replicate for folder in started} == {0, 1, 2}
 
 
 def test_interventions_are_added_edited_and_removed(open_page, tmp_path):
@@ -298,3 +298,17 @@ def test_a_server_elsewhere_is_asked_about_before_the_run(open_page, tmp_path, m
     test.button(key="allow_servers").click().run()
     assert len(started) == 1
     assert not needs_consent("https://models.example.org", workspace.path)
+
+
+def test_a_fork_asks_before_texts_go_to_a_server_elsewhere(open_page, recorded, monkeypatch):
+    workspace, folders = recorded
+    started = []
+    monkeypatch.setattr("app.verbs.start_worker", lambda folders: started.extend(folders) or 0)
+    monkeypatch.setattr("app.consent.servers_to_ask", lambda study, base=None: ["https://models.example.org"])
+    test = open_page(workspace, "live", run=folders[1].name)
+    test.button(key="fork").click().run()
+    assert started == []
+    assert "https://models.example.org" in texts(test)
+    test.button(key="allow_servers").click().run()
+    assert not test.exception
+    assert read_info(started[0]).parent_run_id == folders[1].name
