@@ -84,14 +84,28 @@ def _column_of(generator: Generator, params: Any, population: Agents | None) -> 
     return ()
 
 
-def expected_ties(layer: LayerSpec, n: int, base: Path | None = None) -> float:
+def depends_on_people(layer: LayerSpec) -> bool:
+    """Tell whether the number of a layer's ties depends on who the agents are."""
+    return layer.kind in registry.networks and registry.networks.get(layer.kind).ties_among is not None
+
+
+def expected_ties(layer: LayerSpec, n: int, base: Path | None = None, some: Agents | None = None) -> float:
     """Return the expected number of ties of one layer without building it, for estimates and forms.
+
+    Args:
+        layer: Kind and parameters.
+        n: Number of agents.
+        base: Folder from which files of ties are named.
+        some: Some of the agents, for kinds whose ties depend on who there is; without them all are taken to take part.
 
     Raises:
         NetworkError: parameters that are out of bounds or do not fit n agents; a file that is missing.
         RegistryError: an unknown kind.
     """
     generator, params = _checked(layer)
+    if some is not None and generator.ties_among is not None:
+        _column_of(generator, params, some)
+        return generator.ties_among(params, checked_size(n), some)
     return generator.expected_ties(params, checked_size(n), base)
 
 

@@ -58,6 +58,8 @@ class Generator:
             NetworkError where the column cannot serve.
         check_population: (params, columns by name) -> None for a generator that reads several columns, raising
             likewise; its `build` gets one more argument instead: the population.
+        ties_among: (params, n, population) -> expected number of ties of n agents of whom the population holds some;
+            None where the population makes no difference to it.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Generator:
     help: str
     check_column: Callable[[Any, Column], None] | None = None
     check_population: Callable[[Any, Mapping[str, Column]], None] | None = None
+    ties_among: Callable[[Any, int, Any], float] | None = None
 
 
 def limit_ties(ties: float, what: str) -> float:

@@ -196,11 +196,42 @@ def _cells(by: Sequence[str], population: Agents, who: Ids) -> Ids:
 
 
 def _group_ties(params: Groups, n: int, base: Path | None = None) -> float:
-    if not params.sizes:
-        return n * (n - 1) / 2
+    """Return the ties of n agents who all take part and are all alike: the most there can be."""
+    return _ties_inside(params, n) if params.sizes else n * (n - 1) / 2
+
+
+def _ties_among(params: Groups, n: int, some: Agents) -> float:
+    """Return the expected ties of n agents of whom `some` are a sample: who takes part, and who is alike."""
+    who = _matching(params.where, some) if params.where else np.arange(some.n)
+    counts = np.unique(_cells(params.by, some, who), return_counts=True)[1]
+    if not params.sizes:  # pairs who are alike, without bias
+        pairs = some.n * (some.n - 1)
+        return float((counts * (counts - 1.0)).sum() * n * (n - 1) / (2 * pairs)) if pairs else 0.0
+    held, times = np.unique(np.rint(counts * (n / some.n)).astype(np.int64), return_counts=True)
+    return float(sum(_ties_inside(params, int(m)) * k for m, k in zip(held, times, strict=True)))
+
+
+def _ties_inside(params: Groups, members: int) -> float:
+    """Return the expected ties where so many fill one place after another, the last of which may stay smaller.
+
+    Up to a hundred of the largest places it is exact; from there on every further member counts the same.
+    """
     shares = np.array(params.weights or [1.0] * len(params.sizes))
-    sizes = np.array(params.sizes, float)
-    return float(n * (shares @ (sizes * (sizes - 1))) / (2 * (shares @ sizes)))
+    sizes = np.array(params.sizes, np.int64)
+    shares, sizes = shares[shares > 0] / shares.sum(), sizes[shares > 0]
+    exact = min(members, max(1000, min(100 * int(sizes.max()), 100_000)))
+    slope = float(shares @ (sizes * (sizes - 1.0)) / (2 * (shares @ sizes)))
+    return float(_renew(exact, sizes, shares)) + slope * (members - exact)
+
+
+@njit(cache=True, nogil=True)
+def _renew(members, sizes, shares):  # type: ignore[no-untyped-def]
+    ties = np.zeros(members + 1)
+    for m in range(1, members + 1):
+        for k in range(sizes.size):
+            s = min(sizes[k], m)
+            ties[m] += shares[k] * (0.5 * s * (s - 1.0) + ties[m - s])
+    return ties[members]
 
 
 # -- households --------------------------------------------------------------------------------------------------------
@@ -317,5 +348,6 @@ registry.networks.register(
         _group_ties,
         "Places where all meet all: workplaces, classes or clubs of given sizes, filled at random.",
         check_population=check_groups,
+        ties_among=_ties_among,
     ),
 )

@@ -117,7 +117,7 @@ def estimate_study(study: Study, base: Path | None = None, personas: Path | None
     info: ScenarioInfo = scenario_info(study.scenario)
     trial = _try(study, base, personas)
     n = study.population.size or trial.n_agents
-    n_ties = count_expected_ties(study, n, base)
+    n_ties = count_expected_ties(study, n, base, personas)
     growth = n / trial.n_agents
     changes = trial.changes * growth * study.steps + n
     decisions = 0.0 if study.record.decisions == "none" else trial.decisions * growth * study.steps

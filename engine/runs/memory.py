@@ -11,7 +11,8 @@ from engine.errors import MicrocosmError, NetworkError, PopulationError
 from engine.llm.models import available_memory
 from engine.loading import scenario_info
 from engine.network import expected_ties
-from engine.population import persona_columns
+from engine.network.build import depends_on_people
+from engine.population import Population, build_population, persona_columns
 from engine.population.columns import Column
 from engine.spec import LayerSpec, Study
 
@@ -27,15 +28,31 @@ _OTHER_BYTES = 60
 """Of each agent: steps of entering and leaving, rows' starts, and what kernels and draws hold for a moment."""
 _LARGE = 1_000_000
 _KNOWN_SIZE = 100_000
+_SAMPLE = 20_000
+"""People among whom it is counted who takes part in a layer's places."""
 
 
-def count_expected_ties(study: Study, n: int, base: Path | None = None) -> int:
+def count_expected_ties(study: Study, n: int, base: Path | None = None, personas: Path | None = None) -> int:
     """Return how many ties of all layers n agents will store; complete layers store none.
 
     Raises:
         NetworkError: as `expected_ties`.
     """
-    return int(sum(expected_ties(layer, n, base) for layer in study.layers if layer.kind != "complete"))
+    stored = [layer for layer in study.layers if layer.kind != "complete"]
+    some = _sample(study, n, base, personas) if any(map(depends_on_people, stored)) else None
+    return int(sum(expected_ties(layer, n, base, some) for layer in stored))
+
+
+def _sample(study: Study, n: int, base: Path | None, personas: Path | None) -> Population | None:
+    """Return the first of the people, or None where they cannot be built, which is said elsewhere."""
+    size = {"size": min(n, _SAMPLE)} if study.population.size else {}
+    try:
+        return build_population(
+            study.population.model_copy(update={**size, "groups": {}}),
+            study.seed_of("population", 0), folder=personas, base=base,
+        )  # fmt: skip
+    except MicrocosmError:
+        return None
 
 
 def expected_memory(study: Study, n: int, n_ties: int, base: Path | None = None, personas: Path | None = None) -> int:
@@ -78,7 +95,7 @@ def check_memory(study: Study, base: Path | None = None, personas: Path | None =
     if n < _KNOWN_SIZE:
         return
     try:
-        n_ties = _extrapolated_ties(study, n, base)
+        n_ties = _extrapolated_ties(study, n, base, personas)
         needed = expected_memory(study, n, n_ties, base, personas)
     except MicrocosmError:
         return
@@ -92,14 +109,15 @@ def check_memory(study: Study, base: Path | None = None, personas: Path | None =
         )
 
 
-def _extrapolated_ties(study: Study, n: int, base: Path | None) -> int:
+def _extrapolated_ties(study: Study, n: int, base: Path | None, personas: Path | None) -> int:
     """Return the expected ties, from fewer agents where a layer is too large to be built at all."""
     try:
-        return count_expected_ties(study, n, base)
+        return count_expected_ties(study, n, base, personas)
     except NetworkError:
         fewer = min(n, _LARGE)
         kept = [layer for layer in study.layers if _fits(layer, fewer, base)]
-        return int(count_expected_ties(study.model_copy(update={"layers": tuple(kept)}), fewer, base) * n / fewer)
+        smaller = study.model_copy(update={"layers": tuple(kept)})
+        return int(count_expected_ties(smaller, fewer, base, personas) * n / fewer)
 
 
 def _fits(layer: LayerSpec, n: int, base: Path | None) -> bool:

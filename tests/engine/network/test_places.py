@@ -8,6 +8,8 @@ from engine.loading import load_study
 from engine.network import build_network, expected_ties
 from engine.network.places import match_household, tie_places
 from engine.population import build_population
+from engine.runs.memory import count_expected_ties
+from engine.simulation import build_world
 from engine.spec import LayerSpec, PopulationSpec
 
 N = 20_000
@@ -56,6 +58,33 @@ def test_sizes_of_places_follow_their_weights():
     assert np.all(np.abs(share - [0.5, 0.25, 0.25]) < 4 * error + 1e-3)
     ties = expected_ties(LayerSpec(kind="groups", params={"sizes": [1, 5, 10], "weights": [2, 1, 1]}), 40_000)
     assert abs(graph.n_ties / ties - 1) < 0.03
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"where": "age >= 6 and age < 18", "by": ["area", "age"], "sizes": [20]},
+        {"where": "age >= 18", "sizes": [3, 30], "weights": [0.9, 0.1]},
+        {"by": ["area", "age"], "sizes": []},
+        {"by": ["area", "age"], "sizes": [60]},
+        {"where": "age > 200"},
+    ],
+)
+def test_expected_ties_count_only_those_who_take_part_and_are_alike(city, params):
+    """Against the mean of built networks; a sample of a quarter of the people is as good up to its own chance."""
+    spec = LayerSpec(kind="groups", params=params)
+    built = float(np.mean([layer(city, "groups", seed, **params).n_ties for seed in range(5)]))
+    assert expected_ties(spec, N, None, city) == pytest.approx(built, rel=0.05)
+    quarter = build_population(PopulationSpec(recipe="city_census", size=N // 4), 3)
+    assert expected_ties(spec, N, None, quarter) == pytest.approx(built, rel=0.2)
+    assert expected_ties(spec, N) >= 0.95 * built
+
+
+def test_an_estimate_of_a_study_counts_who_takes_part():
+    layers = "{kind='groups',where='age >= 6 and age < 18',by=['area','age'],sizes=[20]}"
+    study = load_study("voter", ["population={recipe='city_census',size=4000}", f"network={layers}"])
+    built = build_world(study).network.n_ties
+    assert count_expected_ties(study, 4000) == pytest.approx(built, rel=0.05)
 
 
 def test_the_same_seed_gives_the_same_places(city):
