@@ -1,4 +1,4 @@
-"""Shares that people shall have, households, tables of one column given another, spread traits, and the language."""
+"""Shares that people shall have, households, spread traits, and the language of the sentences."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ import streamlit as st
 
 from app import session
 from app.actions import attempt
+from app.composer.people_tables import first_keys, show_tables
 from app.drafts import Draft
 from app.forms import Problems, choice_field, number_field, safe, show_problems, title_of
 from engine.errors import PopulationError
 from engine.population import Column, Population, list_languages, load_schema
 
 DEFAULT_SIZES = {"1": 41.0, "2": 33.0, "3": 12.0, "4": 10.0, "5": 4.0}
-INTERVALS = ("<30", "30..45", "45..60", ">=60")
 
 
 def show_shares(draft: Draft, people: Population | None, problem: str) -> None:
-    """Draw the four ways to shape people, with the study's problems beside them."""
+    """Draw the ways to shape people, with the study's problems beside them."""
     _, problems = draft.check()
     if problem and not any(found.key.startswith("population") for found in problems):
         st.markdown(f":red[:material/error: {safe(problem)}]")
     columns = dict(people.columns) if people is not None else {n: e.column for n, e in load_schema().items()}
+    st.caption("Each part changes who the people are, at once and in the study: open one to use it.")
     left, right = st.columns(2, gap="large")
     with left:
         _targets(draft, people, columns, problems)
         _households(draft, problems)
     with right:
-        _table(draft, columns, problems)
+        show_tables(draft, people, columns, problems)
         _spread(draft, columns, problems)
         _language(draft, problems)
     st.caption("What was reached and what was not matched stands under Fit.")
@@ -74,11 +75,7 @@ def first_shares(name: str, columns: dict[str, Column], people: Population | Non
     """Return shares to start from: those that the people have now, in percent."""
     column = columns[name]
     if column.kind in ("integer", "float"):
-        if name == "age":
-            labels = list(INTERVALS)
-        else:
-            middle = ((column.low or 0.0) + (column.high or 1.0)) / 2
-            labels = [f"<{middle:g}", f">={middle:g}"]
+        labels = first_keys(name, column)
         return {label: round(100 / len(labels), 3) for label in labels}
     labels = ["no", "yes"] if column.kind == "boolean" else list(column.labels)
     if people is None or name not in people.values:
@@ -230,88 +227,6 @@ def _households(draft: Draft, problems: Problems) -> None:
 
 def _switch_households(draft: Draft, on: bool) -> None:
     draft.put("population.households", {"sizes": dict(DEFAULT_SIZES)} if on else None)
-
-
-# -- one column given another -----------------------------------------------------------------------------------------
-def _table(draft: Draft, columns: dict[str, Column], problems: Problems) -> None:
-    held = {name: table for name, table in draft.table("population.columns").items() if _is_conditional(table)}
-    with st.expander(f"A column given another ({len(held)})", icon=":material/account_tree:", expanded=bool(held)):
-        st.caption("Weights of each value, row by row: a row for each category or interval of the other column.")
-        names = [name for name, column in columns.items() if column.kind in ("category", "boolean")]
-        parents = [name for name, column in columns.items() if column.kind != "text"]
-        if len(names) < 1 or len(parents) < 2:
-            st.caption("There are too few columns.")
-            return
-        left, right = st.columns(2)
-        first = next((place for place, one in enumerate(names) if one in held), 0)
-        name = left.selectbox("Column", names, index=first, key="table_column", format_func=title_of)
-        others = [other for other in parents if other != name]
-        table = held.get(name, {})
-        given = table.get("given")
-        parent = right.selectbox(
-            "given",
-            others,
-            index=others.index(given) if given in others else 0,
-            key=f"table_given_{name}",
-            format_func=title_of,
-        )
-        grid = first_grid(table if given == parent else {}, columns[name], columns[parent], parent)
-        edited = st.data_editor(
-            grid, num_rows="dynamic", hide_index=True, key=session.field_key(f"table_grid_{name}_{parent}")
-        )
-        with st.container(horizontal=True):
-            st.button(
-                "Keep",
-                key="table_keep",
-                on_click=lambda: session.change_draft(partial(_put_table, name=name, table=read_grid(edited, parent))),
-            )
-            st.button(
-                "Remove",
-                key="table_drop",
-                type="tertiary",
-                disabled=name not in held,
-                on_click=lambda: session.change_draft(partial(_put_table, name=name, table=None)),
-            )
-        for found in problems:
-            if found.key.startswith("population.columns") or "in a circle" in found.message:
-                st.markdown(f":red[:material/error: {safe(found)}]")
-
-
-def _is_conditional(table: Any) -> bool:
-    return isinstance(table, dict) and isinstance(table.get("given"), str) and isinstance(table.get("table"), dict)
-
-
-def first_grid(table: dict[str, Any], column: Column, parent: Column, name: str) -> pl.DataFrame:
-    """Return the grid of a conditional table: what it holds, or equal weights to start from."""
-    labels = list(column.labels) if column.kind == "category" else ["no", "yes"]
-    if parent.kind == "category":
-        rows = list(parent.labels)
-    elif parent.kind == "boolean":
-        rows = ["no", "yes"]
-    elif name == "age":
-        rows = list(INTERVALS)
-    else:
-        middle = ((parent.low or 0.0) + (parent.high or 1.0)) / 2
-        rows = [f"<{middle:g}", f">={middle:g}"]
-    held = table.get("table", {})
-    if held and all(isinstance(weights, list) for weights in held.values()):
-        values = [str(value) for value in table.get("values", labels)]
-        weights = {value: [float(row[place]) for row in held.values()] for place, value in enumerate(values)}
-        return pl.DataFrame({f"{name} is": [*held], **weights})
-    return pl.DataFrame({f"{name} is": rows, **{label: [1.0] * len(rows) for label in labels}})
-
-
-def read_grid(edited: pl.DataFrame, parent: str) -> dict[str, Any]:
-    """Return the table of a column's distribution given another, as the study holds it."""
-    rows = {
-        str(row[0]): [float(weight or 0.0) for weight in row[1:]] for row in edited.iter_rows() if row[0] is not None
-    }
-    return {"given": parent, "values": edited.columns[1:], "table": rows}
-
-
-def _put_table(draft: Draft, name: str, table: dict[str, Any] | None) -> None:
-    held = {key: value for key, value in draft.table("population.columns").items() if key != name}
-    draft.put("population.columns", (held | ({name: table} if table else {})) or None)
 
 
 # -- spread and language ----------------------------------------------------------------------------------------------

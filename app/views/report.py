@@ -14,6 +14,8 @@ from engine.reports import write_report
 from engine.runs import RunInfo
 
 MAX_RUNS = 100
+MAX_CHIPS = 8
+"""Runs up to this number are listed one by one from the start; more are one switch."""
 MAX_LISTED = 400
 
 
@@ -65,7 +67,11 @@ def _choose(runs: dict[str, RunInfo], current: str) -> list[str]:
     if own and st.toggle(f"All {len(own)} runs of {safe(runs[own[0]].title or experiment)}", True, key="whole_study"):
         return own[::-1]
     siblings = [key for key, info in runs.items() if _same_study(info, runs[current])]
-    default = compared[:MAX_RUNS] or list(dict.fromkeys([current, *siblings]))[:MAX_RUNS]
+    default = compared or list(dict.fromkeys([current, *siblings]))
+    words_of_all = f"All {len(default)} runs that were {'compared' if compared else 'started together'}"
+    if len(default) > MAX_CHIPS and st.toggle(words_of_all, True, key="all_together"):
+        return default
+    default = default[:MAX_RUNS]
     return st.multiselect(
         "Runs in the report",
         list(dict.fromkeys([*default, *list(runs)[:MAX_LISTED]])),

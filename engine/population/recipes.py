@@ -24,7 +24,7 @@ from engine.population.text import quoted
 from engine.population.typed import type_values
 from engine.registry import nearest
 
-MAX_PARENTS = 2
+MAX_PARENTS = 4
 _OWN_KEYS = frozenset({"given", "table", "kind", "unit", "help"})
 
 Cells = Mapping[str, Any]
@@ -82,7 +82,7 @@ def _parents(given: Mapping[str, Any], problems: list[str], where: str) -> tuple
     parents = given.get("given", ())
     parents = (parents,) if isinstance(parents, str) else tuple(parents) if isinstance(parents, Sequence) else (0,)
     if len(parents) > MAX_PARENTS or any(not isinstance(p, str) for p in parents) or len(set(parents)) < len(parents):
-        problems.append(f"given = {quoted(given['given'])} is not one or two different column names @ {where}.given")
+        problems.append(f"given = {quoted(given['given'])} is not one to four different column names @ {where}.given")
         return None
     table = given.get("table")
     if bool(parents) != (table is not None) or (parents and (not isinstance(table, Mapping) or not table)):

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,7 @@ def first_status(folder: Path, study: Study, replicate: int) -> dict[str, Any]:
     }
 
 
+@cache
 def versions() -> Mapping[str, str]:
     """Return the versions that an exact repetition needs, and the processor class."""
     found = {"python": platform.python_version(), "machine": platform.machine()}

@@ -10,7 +10,8 @@ from streamlit.testing.v1 import AppTest
 import app
 from app.composer.everyone import everyone_frame, everyone_of, find_matching, grouped, two_way
 from app.composer.people_editing import change_pack, duplicate_person, fill_down, read_rows
-from app.composer.people_shares import first_grid, read_grid, read_table
+from app.composer.people_shares import read_table
+from app.composer.people_tables import find_circle, first_grid, look_over, put_table, read_grid
 from app.drafts import Draft
 from engine.errors import ExpressionError, PopulationError
 from engine.population import load_pack, pack_tables, write_pack
@@ -121,21 +122,52 @@ def test_a_pasted_table_becomes_targets():
         read_table("a,b,1\na,b,2")
 
 
-def test_a_conditional_table_goes_through_the_grid(draft):
+def test_a_conditional_table_of_two_parents_goes_through_the_grid(draft):
     people = everyone_of(draft)
-    grid = first_grid({}, people.columns["marital"], people.columns["sex"], "sex")
-    assert grid.columns[0] == "sex is" and grid.height == 3
-    table = read_grid(grid, "sex")
-    draft.put("population.columns", {"marital": table})
-    again = first_grid(table, people.columns["marital"], people.columns["sex"], "sex")
-    assert again.equals(grid)
+    keys = {"sex": list(people.columns["sex"].labels), "age": ["<40", ">=40"]}
+    grid = first_grid({}, "marital", people.columns, keys, people)
+    assert grid.columns[:2] == ["sex is", "age is"] and grid.height == 6
+    assert np.allclose(grid.drop("sex is", "age is").sum_horizontal(), 1, atol=1e-3)
+    frame = everyone_frame(draft).filter((pl.col("sex") == "female") & (pl.col("age") < 40))
+    row = grid.filter((pl.col("sex is") == "female") & (pl.col("age is") == "<40"))
+    assert row["married"].item() == pytest.approx((frame["marital"] == "married").mean(), abs=1e-3)
+    assert look_over(grid, ["sex", "age"], people.columns) == ([], [])
+    table = read_grid(grid, ["sex", "age"])
+    put_table(draft, "marital", table)
+    assert first_grid(table, "marital", people.columns, keys).equals(grid)
     assert draft.check()[1] == ()
-    draft.put(
-        "population.columns",
-        {"marital": table, "sex": {"given": "marital", "values": ["female", "male"], "table": {"*": [1, 1]}}},
-    )
-    test = open_page(draft, "shares")
-    assert "depend on each other in a circle" in words(test).replace("\\", "")
+    only = {label: float(label == "widowed") for label in grid.columns[2:]}
+    for key, value in only.items():
+        grid = grid.with_columns(pl.when((pl.col("sex is") == "male") & (pl.col("age is") == ">=40"))
+                                 .then(value).otherwise(pl.col(key)).alias(key))  # fmt: skip
+    put_table(draft, "marital", read_grid(grid, ["sex", "age"]))
+    told = everyone_frame(draft).filter((pl.col("sex") == "male") & (pl.col("age") >= 40))["marital"]
+    assert set(told) == {"widowed"}
+    assert not open_page(draft, "shares").exception
+
+
+def test_a_grid_says_what_is_missing_double_or_sums_to_something_else(draft):
+    columns = everyone_of(draft).columns
+    keys = {"sex": list(columns["sex"].labels), "age": ["<40", ">=40"]}
+    grid = first_grid({}, "marital", columns, keys)
+    given = ["sex", "age"]
+    assert look_over(grid.slice(1), given, columns)[0] == [
+        "no row for [-inf, 40) of age in [0, 110]; add one, or '*' for all others where sex female"
+    ]
+    assert "no row for 'female' of sex" in look_over(grid.slice(2), given, columns)[0][0]
+    assert look_over(pl.concat([grid, grid.head(1)]), given, columns)[0] == [
+        "two rows stand for the same values; delete one of them"
+    ]
+    wrong, told = look_over(grid.with_columns(single=pl.lit(0.5)), given, columns)
+    assert not wrong and len(told) == 1 and "sex female, age <40 to 1.3" in told[0] and "and 3 more rows" in told[0]
+    zero = grid.with_columns(pl.lit(0.0).alias(name) for name in grid.columns[2:])
+    assert "all shares are 0" in look_over(zero, given, columns)[0][0]
+    empty = grid.with_columns(pl.lit(None, pl.String).alias("age is"))
+    assert "age (empty)" in look_over(empty, given, columns)[0][0]
+    held = {"sex": {"given": "marital", "values": ["female"], "table": {"*": [1]}}}
+    assert "marital -> sex -> marital" in find_circle(held, "marital", given)
+    draft.put("population.columns", {**held, "marital": {"given": "sex", "values": ["single"], "table": {"*": [1]}}})
+    assert "depend on each other in a circle" in words(open_page(draft, "shares")).replace("\\", "")
 
 
 def test_targets_are_added_and_problems_stand_beside_them(draft):

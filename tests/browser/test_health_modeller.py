@@ -15,7 +15,7 @@ from engine.runs import list_runs, open_workspace, read_study
 from engine.store import read_agents, read_edges
 
 pytestmark = pytest.mark.browser
-N_PEOPLE, N_PAIRS = 300, 12
+N_PEOPLE, N_PAIRS = 300, 50
 RANDOM, HUBS = "0.1 at random", "0.1 with the most ties"
 
 
@@ -105,7 +105,7 @@ def fork_all(page, whom):
     settle(page)
 
 
-def wait_for_runs(studio, n_runs, before, limit_s=120):
+def wait_for_runs(studio, n_runs, before, limit_s=240):
     """Return the done runs of this study, those there before left out, once there are that many."""
     workspace = open_workspace(studio.workspace)
     end, done = time.monotonic() + limit_s, []

@@ -211,8 +211,8 @@ BAD_COLUMNS = [
     ({"age": AGE, "x": {"given": "age"}}, "'given' and a 'table' that is not empty belong together"),
     ({"age": AGE, "x": {"table": {"*": 1}}}, "'given' and a 'table'"),
     ({"age": AGE, "x": {"given": "age", "table": {}}}, "'given' and a 'table'"),
-    ({"x": {"given": ["a", "b", "c"], "table": {"*": 1}}}, "is not one or two different column names"),
-    ({"x": {"given": 3, "table": {"*": 1}}}, "is not one or two different column names"),
+    ({"x": {"given": ["a", "b", "c", "d", "e"], "table": {"*": 1}}}, "is not one to four different column names"),
+    ({"x": {"given": 3, "table": {"*": 1}}}, "is not one to four different column names"),
     ({"age": AGE, "s": {"values": ["a"]}, "x": {"given": ["age", "s"], "table": {"*": 1}}}, "is not a table"),
     ({"age": {"distribution": "uniform", "low": 18.2, "high": 18.8}}, "no whole number in [18.2, 18.8]"),
     (
