@@ -314,16 +314,16 @@ def test_a_fork_asks_before_texts_go_to_a_server_elsewhere(open_page, recorded, 
     assert read_info(started[0]).parent_run_id == folders[1].name
 
 
-def test_a_report_takes_all_runs_that_were_compared(open_page, recorded, monkeypatch):
-    workspace, folders = recorded
-    monkeypatch.setattr("app.views.report.MAX_CHIPS", 1)
-    monkeypatch.setattr("app.views.report.MAX_RUNS", 1)
-    test = open_page(workspace, "report", run=folders[0].name)
-    test.session_state["kept:compared"] = [folder.name for folder in folders]
+def test_a_report_takes_all_runs_that_were_compared(open_page, tmp_path, monkeypatch):
+    workspace = open_workspace(tmp_path / "w")
+    study = load_study("sir")
+    names = [create_run(workspace, study, replicate=r).name for r in range(12)]
+    test = open_page(workspace, "report", run=names[0])
+    test.session_state["kept:compared"] = names[:11]
     test.query_params["runs"] = "compared"
     test.run()
-    assert [toggle.label for toggle in test.toggle] == ["All 2 runs that were compared"]
+    assert [toggle.label for toggle in test.toggle] == ["All 11 runs that were compared"]
     written = []
-    monkeypatch.setattr("app.views.report.write_report", lambda folders, out: written.extend(folders))
+    monkeypatch.setattr("engine.reports.write_report", lambda folders, out: written.extend(folders))
     test.button(key="build_report").click().run()
-    assert [folder.name for folder in written] == [folder.name for folder in folders]
+    assert [folder.name for folder in written] == names[:11]
