@@ -189,7 +189,7 @@ def describe_fit(
     if spec.recipe is not None:
         rows += list(_recipe_rows(spec, population, folder))
         notes.append(
-            "Drawn from a recipe: its tables tie some columns to one or two others; beyond these ties columns are "
+            "Drawn from a recipe: its tables tie some columns to a few others; beyond these ties columns are "
             "independent, which is an assumption."
         )
     if spec.rake is not None:

@@ -1,7 +1,7 @@
 """Recipes: distributions and conditional tables as a small acyclic graph of columns.
 
 A recipe is a TOML file with a title, a source and `[columns.NAME]` tables. A column is one distribution, or a `given`
-of one or two parent columns and a `table` whose keys are the parents' categories (several joined by `|`), their
+of one to four parent columns and a `table` whose keys are the parents' categories (several joined by `|`), their
 intervals (`<25`, `25..65`, `>=65`: lower bound included, upper excluded) or `*` for all others. A cell holds
 a distribution, or only the numbers that differ from the column's own, or a list of weights, or one value.
 """

@@ -195,12 +195,19 @@ def _number_partition(
     low = -math.inf if column.low is None else column.low
     high = math.inf if column.high is None else column.high
     names = {
-        segment: f"[{start:g}, {end:g})"
+        segment: _interval_words(start, end)
         for segment, (start, end) in enumerate(zip(starts, ends, strict=True))
         if end > low and start <= high
     }
     words = f"{parent} in {range_words(column)}"
     return Partition(slots, cuts) if _covered(slots, keys, names, words, problems, where, before) else None
+
+
+def _interval_words(low: float, high: float) -> str:
+    """Return an interval as a table's key would name it."""
+    if math.isinf(low):
+        return f"'<{high:g}'" if math.isfinite(high) else "any number"
+    return f"'>={low:g}'" if math.isinf(high) else f"'{low:g}..{high:g}'"
 
 
 def _covered(

@@ -201,7 +201,7 @@ BAD_COLUMNS = [
     ({"sex": {"values": ["female", "f"]}}, "sex = 'f' is not one of 'female', 'male', 'intersex'"),
     ({"sex": {"distribution": "normal", "mean": 0, "sd": 1}}, "column 'sex' takes no numbers"),
     ({"x": {"values": ["a", 1]}}, "column 'x' mixes numbers and texts"),
-    ({"age": AGE, "x": {"given": "age", "table": {"<30": 1, "40..50": 2}}}, "no row for [30, 40), [50, inf) of age"),
+    ({"age": AGE, "x": {"given": "age", "table": {"<30": 1, "40..50": 2}}}, "no row for '30..40', '>=50' of age"),
     ({"age": AGE, "x": {"given": "age", "table": {"<30": 1, "20..50": 2, ">=50": 3}}}, "'<30' and '20..50' overlap"),
     ({"age": AGE, "x": {"given": "age", "table": {"young": 1, "*": 2}}}, "'young' is not an interval"),
     ({"s": {"values": ["a", "b"]}, "x": {"given": "s", "table": {"a": 1}}}, "no row for 'b' of s"),
