@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-FORMATS = ("duckdb", "parquet", "csv", "sav", "dta", "graphml", "gexf", "pajek", "matrix")
+FORMATS = ("duckdb", "parquet", "csv", "sav", "dta", "otree", "graphml", "gexf", "pajek", "matrix")
 LISTED = ("scenarios", "presets", "measures", "networks", "personas", "models", "runs")
 PLANNED = {
     "sweep": "run a study with --replicates, or several studies in turn",
@@ -126,7 +126,12 @@ def _fork(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(parser: argparse.ArgumentParser) -> None:
-    _one_run(parser)
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="a run's id, a unique beginning of it, or its folder; for otree also several runs, or an experiment's id",
+    )
     parser.add_argument("--to", choices=FORMATS, required=True, help="form of the export")
     parser.add_argument("-o", "--out", metavar="PATH", required=True, help="file to write, or folder (parquet, csv)")
 

@@ -7,19 +7,59 @@ from pathlib import Path
 
 from app.terminal import say, say_json
 from engine.errors import ReportError
+from engine.experiment import read_experiment
 from engine.reports import write_report
-from engine.runs import export_run, find_run, open_workspace
+from engine.runs import (
+    Workspace,
+    export_run,
+    find_run,
+    list_experiments,
+    open_workspace,
+    read_info,
+    write_otree,
+)
+
+OTREE = "otree"
 
 
 def export(arguments: Namespace) -> int:
-    """Write a run in another form."""
-    folder = find_run(open_workspace(arguments.workspace), arguments.run)
-    path = export_run(folder, arguments.to, Path(arguments.out).expanduser())
-    if arguments.json:
-        say_json({"run_id": folder.name, "to": arguments.to, "path": path})
+    """Write a run in another form; oTree's takes several runs, each of them a group.
+
+    Raises:
+        ReportError: several runs for a form that takes one.
+    """
+    workspace, out = open_workspace(arguments.workspace), Path(arguments.out).expanduser()
+    if arguments.to == OTREE:
+        folders = [folder for key in arguments.runs for folder in _runs_named(workspace, key)]
     else:
-        say(f"Wrote {path}.")
+        folders = [find_run(workspace, key) for key in arguments.runs]
+    if len(folders) > 1 and arguments.to != OTREE:
+        raise ReportError(
+            f"--to {arguments.to} takes one run, not {len(folders)}; export them one after another, or use --to {OTREE}"
+        )
+    path = export_run(folders[0], arguments.to, out) if len(folders) == 1 else write_otree(folders, out)
+    if arguments.json:
+        named = {"run_id": folders[0].name} if len(folders) == 1 else {"runs": [folder.name for folder in folders]}
+        say_json({**named, "to": arguments.to, "path": path})
+    else:
+        say(f"Wrote {path}." if len(folders) == 1 else f"Wrote {path} from {len(folders)} runs.")
     return 0
+
+
+def _runs_named(workspace: Workspace, key: str) -> list[Path]:
+    """Return the run of a key, or the finished runs of an experiment.
+
+    Raises:
+        RunNotFound: neither answers to the key.
+        ReportError: no run of the experiment is done.
+    """
+    if not (key.startswith("exp-") and any(name.startswith(key) for name in list_experiments(workspace))):
+        return [find_run(workspace, key)]
+    experiment = read_experiment(workspace, key)
+    done = [folder for folder in experiment.folders.values() if read_info(folder).status == "done"]
+    if not done:
+        raise ReportError(f"no run of {experiment.experiment_id} is done yet; wait for one, or name runs")
+    return done
 
 
 def report(arguments: Namespace) -> int:

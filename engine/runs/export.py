@@ -11,6 +11,7 @@ import duckdb
 
 from engine.errors import NetworkError, PopulationError, ReportError
 from engine.runs.graph_export import FORMS, write_ties
+from engine.runs.otree import write_otree
 from engine.runs.records import STUDY_NAME, read_info
 from engine.runs.statistics_export import write_agents
 from engine.store.catalog import Catalog
@@ -19,9 +20,9 @@ from engine.store.database import connect, fill
 from engine.store.disk import storage_errors
 from engine.store.schema import literal, quoted
 
-FORMATS = ("duckdb", "parquet", "csv", "sav", "dta", *FORMS)
-_FILES = ("duckdb", "sav", "dta", *FORMS)
-_SUFFIXES = {"sav": ".sav", "dta": ".dta", **FORMS}
+FORMATS = ("duckdb", "parquet", "csv", "sav", "dta", "otree", *FORMS)
+_FILES = ("duckdb", "sav", "dta", "otree", *FORMS)
+_SUFFIXES = {"sav": ".sav", "dta": ".dta", "otree": ".csv", **FORMS}
 LEFT_OUT = ("situation_parts", "digests")
 _FORMULA = "^[=+@\\t\\r-]"
 
@@ -32,8 +33,9 @@ def export_run(folder: Path, to: str, out: Path) -> Path:
     Args:
         folder: The run's folder; of a run that goes on, what it has committed so far.
         to: duckdb (one file), parquet or csv (a folder with one file per table and the study), sav or dta (the agents,
-            one row each, with labels and missing codes, and a codebook beside the file); graphml, gexf, pajek or
-            matrix (the ties of the last step, one file per layer, with the agents' columns where the form has them).
+            one row each, with labels and missing codes, and a codebook beside the file); otree (one CSV of participants
+            and rounds; several runs go into one file by `write_otree`); graphml, gexf, pajek or matrix (the ties of the
+            last step, one file per layer, with the agents' columns where the form has them).
         out: File or folder to write; must not exist yet, an empty folder excepted.
 
     Raises:
@@ -141,5 +143,6 @@ _EXPORTS: Mapping[str, Callable[[Path, Path], Path]] = {
     "csv": _export_csv,
     "sav": _export_statistics,
     "dta": _export_statistics,
+    "otree": lambda folder, out: write_otree([folder], out),
     **{form: _export_ties(form) for form in FORMS},
 }

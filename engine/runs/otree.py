@@ -37,9 +37,11 @@ def write_otree(folders: Sequence[Path], out: Path) -> Path:
         out: File to write; must not exist yet.
 
     Raises:
-        ReportError: as `read_otree`, or the file is there already.
+        ReportError: as `read_otree`, or the file is there already or does not end in .csv.
         StorageFull: the disk is full.
     """
+    if out.suffix.lower() != ".csv":
+        raise ReportError(f"'{out.name}' must end in .csv; name the file so")
     if out.exists():
         raise ReportError(f"{out} exists already; name another place, or delete it first")
     frame = read_otree(folders)

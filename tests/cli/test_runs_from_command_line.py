@@ -139,6 +139,19 @@ def test_export(microcosm, finished, tmp_path, to, name):
     assert errors.count("\n") == 1
 
 
+def test_export_of_several_runs_as_one_table_of_participants_and_rounds(microcosm, finished, tmp_path):
+    ids, out = [row["run_id"] for row in finished], tmp_path / "groups.csv"
+    status, rows, _ = microcosm("export", *ids, "--to", "otree", "-o", out)
+    assert status == 0
+    assert rows[0]["runs"] == ids
+    frame = pl.read_csv(out)
+    assert sorted(frame["group.id_in_subsession"].unique()) == [1, 2]
+    assert frame["subsession.round_number"].max() == 12
+    status, _, errors = microcosm("export", *ids, "--to", "csv", "-o", tmp_path / "two")
+    assert status == 1
+    assert "takes one run, not 2" in errors
+
+
 def test_report(microcosm, finished, tmp_path):
     out = tmp_path / "report.html"
     ids = [row["run_id"] for row in finished]
