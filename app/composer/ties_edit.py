@@ -8,27 +8,30 @@ from functools import partial
 
 import numpy as np
 import streamlit as st
+from pydantic import ValidationError
 
 from app import session
 from app.components.ties_canvas import ties_canvas
-from app.composer.ties_preview import Look
+from app.composer.ties_near import MOST_EDITED, near_look
+from app.composer.ties_preview import Look, read_agents
 from app.drafts import Draft
 from app.figures import CATEGORICAL, RAMP, colour
 from app.forms import Problems, safe, show_problems
-from engine.errors import ExpressionError
-from engine.expressions import parse_expression
+from engine.errors import MicrocosmError
 from engine.population.schema import name_problem
 
 MOST_TIED = 12
 CANVAS = 480
 SHOWN_EDITS = 12
+MOST_LISTED = 100
 
 
 def show_editing(draft: Draft, prefix: str, look: Look, problems: Problems) -> None:
     """Draw the picture to choose in, and what can be done with those who are chosen."""
-    chosen = [agent for agent in session.recall("ties_chosen", []) if agent < look.graph.n]
     left, right = st.columns([5, 3], gap="large")
     with left:
+        look = _part(draft, prefix, look)
+        chosen = [agent for agent in session.recall("ties_chosen", []) if agent < look.graph.n]
         _canvas(look, chosen)
     with right:
         _choose_by_number(chosen, look)
@@ -37,13 +40,24 @@ def show_editing(draft: Draft, prefix: str, look: Look, problems: Problems) -> N
         else:
             st.caption(
                 f"The picture holds {look.graph.n:,} of {look.size:,} agents, so its ties are not those of a run: ties "
-                "are edited by hand where all agents are shown. Groups can be named."
+                f"are edited by hand up to {MOST_EDITED:,} agents. Groups can be named."
             )
         _name_group(draft, chosen)
         _held_edits(draft, prefix)
         _held_groups(draft)
         for key in (f"{prefix}.add", f"{prefix}.cut", "population.groups"):
             show_problems(problems, key)
+
+
+def _part(draft: Draft, prefix: str, look: Look) -> Look:
+    """Return a neighbourhood of a network that is too large to be shown whole, else the look as it is."""
+    if look.whole or look.size > MOST_EDITED:
+        return look
+    try:
+        return near_look(draft, prefix, look)
+    except (MicrocosmError, ValidationError, TypeError) as error:
+        st.markdown(f":red[:material/error: {safe(error)}]")
+        return look
 
 
 def _canvas(look: Look, chosen: list[int]) -> None:
@@ -56,6 +70,7 @@ def _canvas(look: Look, chosen: list[int]) -> None:
     widest = max(float(degree.max()), 1.0)
     least = float(np.clip(60 / np.sqrt(len(look.ids)), 1.6, 5))
     sizes = least * (1 + 1.2 * np.sqrt(degree / widest))
+    sizes[np.isin(look.ids, look.focus)] *= 1.5
     held = ties_canvas(
         look.ids, look.xy, look.ties, colours=colours, sizes=sizes.tolist(), legend=legend, selected=chosen,
         token=look.token, height=CANVAS, alt=f"Network of {look.graph.n} agents with {look.graph.n_ties} ties",
@@ -116,35 +131,16 @@ def _choose_by_number(chosen: list[int], look: Look) -> None:
 
     st.text_input(
         "Chosen agents",
-        value=", ".join(map(str, chosen)),
+        value=", ".join(map(str, chosen)) if len(chosen) <= MOST_LISTED else "",
         key=key,
         on_change=take,
         placeholder="0, 5, 9 or a condition: age > 60",
         help="Numbers, or a condition on the people's columns, as an alternative to clicking.",
     )
+    if len(chosen) > MOST_LISTED:
+        st.caption(f"{len(chosen):,} agents are chosen.")
     if session.recall("ties_wrong"):
         st.markdown(f":red[:material/error: {safe(session.recall('ties_wrong'))}]")
-
-
-def read_agents(text: str, look: Look) -> list[int] | str:
-    """Return the agents that a text names, by number or condition, or the sentence on what is wrong."""
-    wanted = text.strip().strip(",; ")
-    parts = [part.strip() for part in wanted.replace(";", ",").split(",")] if wanted else []
-    if all(part.isdigit() for part in parts):
-        found = sorted({int(part) for part in parts})
-        strange = [agent for agent in found if agent >= look.graph.n]
-        if strange:
-            return f"agent {strange[0]} is not here; numbers run from 0 to {look.graph.n - 1}"
-        return found
-    kinds = {"float": "number", "integer": "number", "boolean": "boolean", "category": "text", "text": "text"}
-    types = {name: kinds[column.kind] for name, column in look.people.columns.items()} | {"agent_id": "number"}
-    labels = {name: column.labels for name, column in look.people.columns.items() if column.labels}
-    try:
-        condition = parse_expression(wanted, types, labels=labels)
-    except ExpressionError as error:
-        return str(error)
-    agents = look.people.frame().filter(condition.polars)["agent_id"]
-    return [int(agent) for agent in agents]
 
 
 def _tie_and_cut(draft: Draft, prefix: str, look: Look, chosen: list[int]) -> None:

@@ -16,6 +16,8 @@ from app.drafts import Draft
 from app.frames import spread_ring
 from app.surveys import file_state
 from engine import registry
+from engine.errors import ExpressionError
+from engine.expressions import parse_expression
 from engine.layer_checks import LAYER_KEYS
 from engine.loading import scenario_info
 from engine.measures.balance import measure_balance, measure_frustration
@@ -51,6 +53,7 @@ class Look:
         ids, xy, ties: Layout: agents, places, and pairs of positions in `ids`.
         figures: Measures by name; NaN where there is none.
         communities: Community of each agent.
+        focus: Agents whose neighbourhood is shown; nobody where the picture is of everyone.
     """
 
     graph: Graph
@@ -63,6 +66,7 @@ class Look:
     ties: NDArray[np.int64]
     figures: dict[str, float]
     communities: NDArray[np.int64]
+    focus: tuple[int, ...] = ()
 
 
 def size_of(draft: Draft, people: Population) -> int:
@@ -173,6 +177,27 @@ def likeness(look: Look, name: str) -> dict[str, float]:
         return {"reached": measure_ei_index(look.graph, values), "chance": expect_ei_index(values),
                 "groups": float(groups.max() + 1)}  # fmt: skip
     return {"reached": measure_assortativity(look.graph, values), "chance": -1.0 / (n - 1) if n > 1 else float("nan")}
+
+
+def read_agents(text: str, look: Look) -> list[int] | str:
+    """Return the agents that a text names, by number or condition, or the sentence on what is wrong."""
+    wanted = text.strip().strip(",; ")
+    parts = [part.strip() for part in wanted.replace(";", ",").split(",")] if wanted else []
+    if all(part.isdigit() for part in parts):
+        found = sorted({int(part) for part in parts})
+        strange = [agent for agent in found if agent >= look.graph.n]
+        if strange:
+            return f"agent {strange[0]} is not here; numbers run from 0 to {look.graph.n - 1}"
+        return found
+    kinds = {"float": "number", "integer": "number", "boolean": "boolean", "category": "text", "text": "text"}
+    types = {name: kinds[column.kind] for name, column in look.people.columns.items()} | {"agent_id": "number"}
+    labels = {name: column.labels for name, column in look.people.columns.items() if column.labels}
+    try:
+        condition = parse_expression(wanted, types, labels=labels)
+    except ExpressionError as error:
+        return str(error)
+    agents = look.people.frame().filter(condition.polars)["agent_id"]
+    return [int(agent) for agent in agents]
 
 
 def first_people(people: Population, n: int) -> Population:

@@ -10,14 +10,15 @@ from streamlit.testing.v1 import AppTest
 import app
 from app.composer.ties_city import city_layers
 from app.composer.ties_columns import put_column
-from app.composer.ties_edit import drop_edit, node_colours, put_edits, put_group, read_agents
+from app.composer.ties_edit import drop_edit, node_colours, put_edits, put_group
 from app.composer.ties_export import FORMS, write_form
 from app.composer.ties_import import keep_network, likely_file, list_columns, node_columns, put_columns, put_file
 from app.composer.ties_likeness import likeness_of, put_likeness
-from app.composer.ties_preview import likeness, look_at
+from app.composer.ties_near import MOST_SHOWN, find_near
+from app.composer.ties_preview import likeness, look_at, read_agents
 from app.drafts import Draft
 from engine.errors import NetworkError
-from engine.network import read_graph
+from engine.network import Graph, read_graph
 from engine.population import persona_columns
 from engine.runs import open_workspace
 from engine.simulation import build_world
@@ -75,7 +76,34 @@ def test_a_larger_network_is_previewed_and_says_so(draft):
     look = look_at(draft, "network")
     assert (look.graph.n, look.size, look.whole) == (1000, 5000, False)
     assert "first 1,000 of the 5,000" in words(open_page(draft, "look"))
-    assert "edited by hand where all agents are shown" in words(open_page(draft, "edit"))
+    draft.put("population.size", 200_000)
+    assert "edited by hand up to 100,000 agents" in words(open_page(draft, "edit"))
+
+
+def test_a_neighbourhood_of_a_large_network_is_edited_as_the_run_has_it(draft):
+    draft.put("population.size", 3000)
+    graph = build_world(study_of(draft)).network.layer()
+    test = open_page(draft, "edit")
+    test.text_input(key="near_text_network").set_value("2900").run()
+    assert f"{1 + graph.degree()[2900]} of 3,000 agents" in words(test)
+    other = int(graph.neighbours(2900)[0])
+    field = next(one for one in test.text_input if one.label == "Chosen agents")
+    field.set_value(f"{other}, 2900").run()
+    test.button(key="cut_chosen").click().run()
+    assert not test.exception
+    assert f"{graph.degree()[2900]} of 3,000 agents" in words(test)
+    assert not build_world(study_of(Draft.open(draft.path))).network.layer().has_tie(other, 2900)
+
+
+def test_those_near_are_found_by_steps_nearest_first(draft):
+    ring = build_world(study_of(draft)).network.layer()
+    one, n_one = find_near(ring, np.array([7]), 1)
+    assert set(one) == {7, *ring.neighbours(7).tolist()} and one[0] == 7 and n_one == one.size
+    two = set(find_near(ring, np.array([7]), 2)[0])
+    assert two == set(one) | {int(b) for a in one for b in ring.neighbours(int(a))}
+    star = Graph.from_edges(5000, np.zeros(4999, int), np.arange(1, 5000))
+    shown, n_all = find_near(star, np.array([4000]), 2)
+    assert (shown.size, n_all) == (MOST_SHOWN, 5000) and shown[:2].tolist() == [4000, 0]
 
 
 def test_a_changed_generator_is_measured_within_a_second(draft):
