@@ -8,7 +8,6 @@ from engine.errors import ModelError
 
 OPTIONS = ("support", "oppose", "ignore", "ask")
 GRAMMAR = "root ::= " + " | ".join(f'"{option}"' for option in OPTIONS)
-ANYTHING = "root ::= [a-z ]+"
 FRAME = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 
 
@@ -28,7 +27,6 @@ class Peer:
             verbose=False,
         )
         self._grammar = LlamaGrammar.from_string(GRAMMAR, verbose=False)
-        self._anything = LlamaGrammar.from_string(ANYTHING, verbose=False)
 
     def tokens(self, text: str) -> list[int]:
         """Return the tokens of a text inside the chat template."""
@@ -55,9 +53,9 @@ class Peer:
     def write(self, text: str, n_tokens: int) -> str:
         """Return a text of `n_tokens` tokens, computed from an empty cache."""
         self._llama.reset()
-        return self._complete(text, n_tokens, self._anything)
+        return self._complete(text, n_tokens)
 
-    def _complete(self, text: str, n_tokens: int, grammar: object) -> str:
+    def _complete(self, text: str, n_tokens: int, grammar: object = None) -> str:
         found = self._llama.create_completion(
             self.tokens(text), max_tokens=n_tokens, grammar=grammar, temperature=0.8, top_p=0.95
         )

@@ -19,11 +19,12 @@ from engine.llm.opened import Opened
 from engine.llm.prompts import PromptBuilder, check_room
 from engine.llm.protocol import FloatArray, ModelIdentity, Scores, normalise_scores
 from engine.llm.recurrent import score_prompts_in_stages
+from engine.llm.sampling import Sampling
 from engine.llm.scoring import GROUP_TOKENS, score_prompts
 from engine.llm.scripted import check_options, check_texts, check_writing
 from engine.llm.trie import OptionTrie, Tokens, build_tries
 from engine.llm.vocabulary import LoadedModel
-from engine.llm.writing import Sampling, write_prompts
+from engine.llm.writing import write_prompts
 from engine.spec import ModelSpec
 
 EXACT = frozenset({"F32", "F16", "BF16"})  # number formats that round less than flash attention does

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from engine.errors import ModelError
+import numpy as np
+
 from engine.llm.context import UNIT_TOKENS, Context
-from engine.llm.library import forget_complaints, recent_complaints
+from engine.llm.sampling import Logits, Sampler, Sampling
 from engine.llm.trie import Tokens
 
-RANDOM_SEED = 0xFFFFFFFF  # llama.cpp takes this seed as "any"
 UNPRINTABLE = {code: None for code in range(32) if chr(code) not in "\n\t"} | {127: None}
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How tokens are drawn and when a text ends.
-
-    Attributes:
-        max_tokens: Longest text.
-        temperature: 0 takes the most probable token.
-        top_p: Nucleus from which tokens are drawn, before the temperature acts.
-        stop: Texts that end the writing.
-        grammar: What a text may look like, in GBNF with the rule `root`, or None.
-    """
-
-    max_tokens: int
-    temperature: float
-    top_p: float
-    stop: tuple[str, ...]
-    grammar: str | None = None
 
 
 @dataclass
 class _Text:
-    """One text under way: its number, its sampler, the row of its next logits, its last token and position."""
+    """One text under way: its number, its sampler, the pass's row of its next logits, its last token and position."""
 
     number: int
-    sampler: Any
+    sampler: Sampler
     row: int
     position: int
     token: int = 0
@@ -89,19 +68,21 @@ def write_prompts(
                 if sequence in live or not waiting or not _admits(context, prompts[waiting[0]], start):
                     continue
                 number = waiting.popleft()
-                sampler = _build_sampler(context, sampling, seeds[number])
+                sampler = Sampler(context.model, sampling, seeds[number])
                 live[sequence] = _Text(number, sampler, _enter(context, sequence, prompts[number], start), 0)
                 live[sequence].position = len(prompts[number])
-            context.decode()
+            logits = context.decode()
+            place = np.cumsum(context.batch.wanted[: context.batch.size]) - 1
             for sequence, text in sorted(live.items()):
-                if _draw(context, text, sampling):
-                    results[text.number] = clean_text(bytes(text.raw), sampling.stop)
-                    context.library.llama_sampler_free(text.sampler)
-                    del live[sequence]
-                    _leave(context, sequence, start)
+                if _goes_on(context, text, logits[place[text.row]], sampling):
+                    continue
+                results[text.number] = clean_text(bytes(text.raw), sampling.stop)
+                text.sampler.close()
+                del live[sequence]
+                _leave(context, sequence, start)
     finally:
         for text in live.values():
-            context.library.llama_sampler_free(text.sampler)
+            text.sampler.close()
     return results
 
 
@@ -127,15 +108,15 @@ def _leave(context: Context, sequence: int, start: int) -> None:
         context.cut(start, sequence)
 
 
-def _draw(context: Context, text: _Text, sampling: Sampling) -> bool:
-    """Draw the next token of a text; return whether the text ends."""
-    token = int(context.library.llama_sampler_sample(text.sampler, context.pointer, text.row))
-    if token in context.model.control:
-        return True
+def _goes_on(context: Context, text: _Text, logits: Logits, sampling: Sampling) -> bool:
+    """Draw the next token of a text; return whether another may follow."""
+    token = text.sampler.draw(logits)
+    if token is None:
+        return False
     text.token = token
     text.n_tokens += 1
     text.raw += context.model.piece(token)
-    return text.n_tokens >= sampling.max_tokens or _stops(bytes(text.raw), sampling.stop)
+    return text.n_tokens < sampling.max_tokens and not _stops(bytes(text.raw), sampling.stop)
 
 
 def _stops(raw: bytes, stop: Sequence[str]) -> bool:
@@ -151,35 +132,3 @@ def clean_text(raw: bytes, stop: Sequence[str]) -> str | None:
     text = raw.decode("utf-8", "ignore").translate(UNPRINTABLE).lstrip()
     ends = [text.index(ending) for ending in stop if ending and ending in text]
     return text[: min(ends, default=len(text))].strip() or None
-
-
-def _build_sampler(context: Context, sampling: Sampling, seed: int) -> Any:
-    """Return a sampler chain of its own for one text.
-
-    Raises:
-        ModelError: llama.cpp cannot read the grammar.
-    """
-    library = context.library
-    chain = library.llama_sampler_chain_init(library.llama_sampler_chain_default_params())
-    if sampling.grammar is not None:
-        forget_complaints()
-        grammar = library.llama_sampler_init_grammar(context.model.vocab, sampling.grammar.encode(), b"root")
-        if not grammar:
-            library.llama_sampler_free(chain)
-            raise ModelError(
-                f"llama.cpp cannot read the grammar{recent_complaints()}; write it in GBNF with a rule `root`"
-            )
-        library.llama_sampler_chain_add(chain, grammar)
-    if sampling.temperature <= 0:
-        library.llama_sampler_chain_add(chain, library.llama_sampler_init_greedy())
-        return chain
-    library.llama_sampler_chain_add(chain, library.llama_sampler_init_top_p(sampling.top_p, 1))
-    library.llama_sampler_chain_add(chain, library.llama_sampler_init_temp(sampling.temperature))
-    library.llama_sampler_chain_add(chain, library.llama_sampler_init_dist(short_seed(seed)))
-    return chain
-
-
-def short_seed(seed: int) -> int:
-    """Return a 32-bit seed of a whole number of any size; never the one that means "any"."""
-    digest = hashlib.blake2b(str(int(seed)).encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "little") % RANDOM_SEED
