@@ -10,7 +10,8 @@ from typing import Any
 import streamlit as st
 
 from engine.errors import PopulationError
-from engine.population import Column, Survey, Variable, read_survey, suggest_mapping
+from engine.population import Column, Survey, Variable, suggest_mapping
+from engine.population.respondents import read_once
 
 SUFFIXES = ("sav", "zsav", "dta", "sas7bdat", "csv", "tsv", "parquet", "xlsx")
 SHOWN_LABELS = 6
@@ -81,8 +82,7 @@ def open_survey(path: Path, encoding: str | None) -> Survey:
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the survey")
 def _read(path: str, state: tuple[int, int], encoding: str | None) -> Survey:
-    del state
-    return read_survey(Path(path), encoding=encoding)
+    return read_once(Path(path), state, encoding, None)
 
 
 def suggested_population(survey: Survey) -> dict[str, Any]:

@@ -227,7 +227,7 @@ def _read_asked(
 ) -> Survey | None:
     """Read the variables that a study names; None after adding what is wrong to `problems`."""
     try:
-        whole = _read(path, state, spec.encoding, None) if state[1] <= WHOLE_BYTES else None
+        whole = read_once(path, state, spec.encoding, None) if state[1] <= WHOLE_BYTES else None
         names = (
             read_variable_names(path, encoding=spec.encoding)
             if whole is None
@@ -239,7 +239,7 @@ def _read_asked(
                 wrong = f"{quoted(variable)} is not a variable of {path.name}{nearest_variable(variable, names)}"
                 problems.append(f"{wrong} @ {where}")
         used = tuple(sorted({variable for _, variable in asked if variable in known}))
-        return whole or (_read(path, state, spec.encoding, used) if used else None)
+        return whole or (read_once(path, state, spec.encoding, used) if used else None)
     except PopulationError as error:
         place = "population.encoding" if "encoding" in str(error) else "population.file"
         problems.append(f"{error} @ {place}")
@@ -247,7 +247,18 @@ def _read_asked(
 
 
 @functools.lru_cache(maxsize=4)
-def _read(path: Path, state: tuple[int, int], encoding: str | None, variables: tuple[str, ...] | None) -> Survey:
+def read_once(path: Path, state: tuple[int, int], encoding: str | None, variables: tuple[str, ...] | None) -> Survey:
+    """Return a survey file, or some of its variables, read once for everybody who looks at the same version of it.
+
+    Args:
+        path: The file.
+        state: Its time of change in nanoseconds and its size in bytes, which tell versions apart.
+        encoding: As for `read_survey`.
+        variables: Names in order; None for all.
+
+    Raises:
+        PopulationError: as `read_survey`.
+    """
     return read_survey(path, encoding=encoding, variables=variables)
 
 
