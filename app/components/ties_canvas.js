@@ -42,7 +42,9 @@ class Canvas {
       this.ids = data.ids;
       this.place = data.xy.map((point) => [point[0], point[1]]);
     }
-    this.ties = data.ties;
+    const foes = new Set(data.foes);
+    this.ties = data.ties.filter((_, k) => !foes.has(k));
+    this.foes = data.foes.map((k) => data.ties[k]);
     this.colours = data.colours;
     this.sizes = data.sizes;
     const wanted = new Set(data.selected);
@@ -190,6 +192,18 @@ class Canvas {
       pen.lineTo(...spots[b]);
     }
     pen.stroke();
+    if (this.foes.length) {
+      pen.strokeStyle = this.accent;
+      pen.globalAlpha = this.foes.length > 3000 ? 0.2 : 0.7;
+      pen.setLineDash([4, 3]);
+      pen.beginPath();
+      for (const [a, b] of this.foes) {
+        pen.moveTo(...spots[a]);
+        pen.lineTo(...spots[b]);
+      }
+      pen.stroke();
+      pen.setLineDash([]);
+    }
     pen.globalAlpha = 1;
     spots.forEach(([x, y], k) => {
       pen.fillStyle = this.colours[k];

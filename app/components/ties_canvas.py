@@ -25,6 +25,7 @@ def ties_canvas(
     xy: NDArray[np.float32],
     ties: NDArray[np.int64],
     *,
+    foes: NDArray[np.int64],
     colours: Sequence[str],
     sizes: Sequence[float],
     legend: Sequence[tuple[str, str]],
@@ -41,6 +42,7 @@ def ties_canvas(
         ids: Agents shown.
         xy: Their places in [-1, 1], shape (k, 2).
         ties: Pairs of positions in `ids`, shape (e, 2).
+        foes: Positions in `ties` of those drawn dashed.
         colours: One colour per agent.
         sizes: One radius per agent in pixels.
         legend: Words and colour of each entry.
@@ -55,6 +57,7 @@ def ties_canvas(
         "ids": ids.tolist(),
         "xy": np.round(xy.astype(np.float64), 4).tolist(),
         "ties": ties.tolist(),
+        "foes": foes.tolist(),
         "colours": list(colours),
         "sizes": [round(float(size), 2) for size in sizes],
         "legend": [list(entry) for entry in legend],

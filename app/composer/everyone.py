@@ -99,9 +99,19 @@ def find_matching(people: Population, frame: pl.DataFrame, text: str) -> pl.Data
     return frame.filter(parse_expression(wanted, types, labels=labels).polars)
 
 
-def problem_of(error: ExpressionError) -> str:
+def problem_of(error: ExpressionError, example: str) -> str:
     """Return what is wrong with a condition, with an example."""
-    return f"{error}. For example: age > 40 and gender == 'woman'"
+    return f"{error}. For example: {example}"
+
+
+def example_condition(people: Population) -> str:
+    """Return a condition that these people's columns allow, such as age > 40 and sex == 'female'."""
+    skipped = {"persona", "source_row"}
+    number = next((n for n, c in people.columns.items() if c.kind in ("integer", "float") and n not in skipped), "")
+    label = next((n for n, c in people.columns.items() if c.kind == "category"), "")
+    parts = [f"{number} > {float(np.median(people.values[number])):.3g}"] if number else []
+    parts += [f"{label} == '{people.columns[label].labels[0]}'"] if label else []
+    return " and ".join(parts) or "agent_id > 3"
 
 
 def grouped(people: Population, frame: pl.DataFrame, name: str) -> pl.Series:

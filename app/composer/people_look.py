@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import session
 from app.composer.deciders import example_prompt
-from app.composer.everyone import everyone_frame, find_matching, grouped, problem_of, two_way
+from app.composer.everyone import everyone_frame, example_condition, find_matching, grouped, problem_of, two_way
 from app.drafts import Draft
 from app.figures import PLOT_OPTIONS, bars
 from app.forms import safe, title_of
@@ -28,13 +28,13 @@ def show_look(draft: Draft, people: Population) -> None:
     text = st.text_input(
         "Show those with",
         key="people_filter",
-        placeholder="age > 40 and gender == 'woman', or any word",
+        placeholder=f"{example_condition(people)}, or any word",
         help="A condition on columns, as in the study's `where`, or a word that some text holds.",
     )
     try:
         matching = find_matching(people, frame, text or "")
     except ExpressionError as error:
-        st.markdown(f":red[:material/error: {safe(problem_of(error))}]")
+        st.markdown(f":red[:material/error: {safe(problem_of(error, example_condition(people)))}]")
         matching = frame
     left, right = st.columns([3, 2], gap="large")
     with left:

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from app import session
@@ -16,12 +17,13 @@ from app.composer.ties_near import MOST_EDITED, near_look
 from app.composer.ties_preview import Look, read_agents
 from app.drafts import Draft
 from app.figures import CATEGORICAL, RAMP, colour
-from app.forms import Problems, safe, show_problems
+from app.forms import Problems, safe, show_problems, title_of
 from engine.errors import MicrocosmError
 from engine.population.schema import name_problem
 
 MOST_TIED = 12
 CANVAS = 480
+NEAR_CANVAS = 400
 SHOWN_EDITS = 12
 MOST_LISTED = 100
 
@@ -29,10 +31,12 @@ MOST_LISTED = 100
 def show_editing(draft: Draft, prefix: str, look: Look, problems: Problems) -> None:
     """Draw the picture to choose in, and what can be done with those who are chosen."""
     left, right = st.columns([5, 3], gap="large")
+    with right:
+        column = _colour_column(look)
     with left:
         look = _part(draft, prefix, look)
         chosen = [agent for agent in session.recall("ties_chosen", []) if agent < look.graph.n]
-        _canvas(look, chosen)
+        _canvas(look, chosen, column)
     with right:
         _choose_by_number(chosen, look)
         if look.whole:
@@ -60,29 +64,58 @@ def _part(draft: Draft, prefix: str, look: Look) -> Look:
         return look
 
 
-def _canvas(look: Look, chosen: list[int]) -> None:
+def _colour_column(look: Look) -> str:
     names = ["", "community", *[name for name, column in look.people.columns.items() if column.kind != "text"]]
-    column = st.selectbox(
-        "Colour", names, format_func=lambda name: name.replace("_", " ") or "all alike", key="ties_colour"
-    )
+    return str(st.selectbox("Colour", names, format_func=lambda name: title_of(name) or "all alike", key="ties_colour"))
+
+
+def _canvas(look: Look, chosen: list[int], column: str) -> None:
     colours, legend = node_colours(look, column)
     degree = look.graph.degree()[look.ids]
     widest = max(float(degree.max()), 1.0)
     least = float(np.clip(60 / np.sqrt(len(look.ids)), 1.6, 5))
     sizes = least * (1 + 1.2 * np.sqrt(degree / widest))
     sizes[np.isin(look.ids, look.focus)] *= 1.5
+    foes = np.flatnonzero(foes_among(look))
     held = ties_canvas(
-        look.ids, look.xy, look.ties, colours=colours, sizes=sizes.tolist(), legend=legend, selected=chosen,
-        token=look.token, height=CANVAS, alt=f"Network of {look.graph.n} agents with {look.graph.n_ties} ties",
-        on_choose=lambda: None, key="ties_canvas",
-    )  # fmt: skip
+        look.ids,
+        look.xy,
+        look.ties,
+        foes=foes,
+        colours=colours,
+        sizes=sizes.tolist(),
+        legend=legend,
+        selected=chosen,
+        token=look.token,
+        height=NEAR_CANVAS if look.focus else CANVAS,
+        alt=f"Network of {look.graph.n} agents with {look.graph.n_ties} ties",
+        on_choose=lambda: None,
+        key="ties_canvas",
+    )
     picked = getattr(held, "chosen", None)
     if picked is not None:
         found = [int(agent) for agent in picked["ids"]]
         if found != chosen:
             session.remember("ties_chosen", found)
             st.rerun()
-    st.caption("Click agents or draw a lasso to choose them; drag one to move it. Places are not part of the study.")
+    dashed = " Dashed ties are negative." if foes.size else ""
+    st.caption(
+        f"Click agents or draw a lasso to choose them; drag one to move it.{dashed} Places are not part of the study."
+    )
+
+
+def foes_among(look: Look) -> NDArray[np.bool_]:
+    """Return which of the shown ties are negative, boolean (e,)."""
+    found = np.zeros(len(look.ties), np.bool_)
+    weights = look.graph.weights
+    if weights is None or not look.graph.is_signed:
+        return found
+    for place, (first, second) in enumerate(look.ids[look.ties].tolist()):
+        for source, target in ((first, second), (second, first)):
+            if look.graph.has_tie(source, target):
+                row = look.graph.indptr[source] + np.searchsorted(look.graph.neighbours(source), target)
+                found[place] |= bool(weights[row] < 0)
+    return found
 
 
 def node_colours(look: Look, column: str) -> tuple[list[str], list[tuple[str, str]]]:
@@ -147,6 +180,10 @@ def _tie_and_cut(draft: Draft, prefix: str, look: Look, chosen: list[int]) -> No
     pairs = list(itertools.combinations(chosen, 2)) if 2 <= len(chosen) <= MOST_TIED else []
     tied = [pair for pair in pairs if look.graph.has_tie(*pair) or look.graph.has_tie(pair[1], pair[0])]
     free = [pair for pair in pairs if pair not in tied]
+    weight = None
+    if draft.get(f"{prefix}.signed"):
+        is_foe = st.toggle("New ties are negative", key="tie_as_foes", help="Between opponents: their weight is -1.")
+        weight = -1.0 if is_foe else None
     add, cut = st.columns(2)
     add.button(
         f"Tie ({len(free)})" if free else "Tie",
@@ -155,7 +192,7 @@ def _tie_and_cut(draft: Draft, prefix: str, look: Look, chosen: list[int]) -> No
         disabled=not free or look.graph.complete,
         help=f"Tie the chosen agents with each other (2 to {MOST_TIED}). `{prefix}.add`",
         on_click=session.change_draft,
-        args=(partial(put_edits, prefix=prefix, add=free, cut=[]),),
+        args=(partial(put_edits, prefix=prefix, add=free, cut=[], weight=weight),),
         width="stretch",
     )
     cut.button(
@@ -170,16 +207,22 @@ def _tie_and_cut(draft: Draft, prefix: str, look: Look, chosen: list[int]) -> No
     )
 
 
-def put_edits(draft: Draft, prefix: str, add: list[tuple[int, int]], cut: list[tuple[int, int]]) -> None:
-    """Take ties by hand into a layer; a tie that was cut before and is added now is no edit any more, and reverse."""
+def put_edits(
+    draft: Draft, prefix: str, add: list[tuple[int, int]], cut: list[tuple[int, int]], weight: float | None = None
+) -> None:
+    """Take ties by hand into a layer; a tie that was cut before and is added now is no edit any more, and reverse.
+
+    With a weight for the added ties, those that were cut before stay cut and are added anew.
+    """
     table = dict(draft.table(prefix))
     if not table:
         table = {"kind": "complete"}
     for key, other, new in (("add", "cut", add), ("cut", "add", cut)):
-        wanted = {frozenset(pair) for pair in new}
+        wanted = {frozenset(pair) for pair in new if weight is None}
         undone = {frozenset(map(int, tie[:2])) for tie in table.get(other) or []} & wanted
         table[other] = [tie for tie in table.get(other) or [] if frozenset(map(int, tie[:2])) not in undone]
-        fresh = [[int(a), int(b)] for a, b in new if frozenset((a, b)) not in undone]
+        ends = [[int(a), int(b)] for a, b in new if frozenset((a, b)) not in undone]
+        fresh = [[*pair, weight] for pair in ends] if weight is not None and key == "add" else ends
         table[key] = [*(table.get(key) or []), *fresh]
     draft.put(prefix, {key: value for key, value in table.items() if key not in ("add", "cut") or value})
 
@@ -216,7 +259,11 @@ def _held_edits(draft: Draft, prefix: str) -> None:
     with st.expander(f"Ties by hand ({len(edits)})", expanded=len(edits) <= SHOWN_EDITS, icon=":material/edit:"):
         for key, place, tie in edits[:SHOWN_EDITS]:
             words, button = st.columns([5, 1], vertical_alignment="center")
-            words.markdown(("Tied " if key == "add" else "Cut ") + safe(" and ".join(str(end) for end in tie[:2])))
+            words.markdown(
+                ("Tied " if key == "add" else "Cut ")
+                + safe(" and ".join(str(end) for end in tie[:2]))
+                + (f", weight {tie[2]:g}" if len(tie) > 2 else "")
+            )
             button.button(
                 "", key=f"undo_{key}_{place}", icon=":material/undo:", help="Take this edit back", type="tertiary",
                 on_click=session.change_draft, args=(partial(drop_edit, prefix=prefix, key=key, place=place),),

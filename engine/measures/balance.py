@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from engine.network import Graph, Network
 
 _SWEEPS = 200
+_ROOTS = 8
 _FOUND: WeakKeyDictionary[Graph, tuple[int, int, int, int]] = WeakKeyDictionary()
 """Counts of graphs that were looked at; graphs never change, so they are counted once."""
 
@@ -120,10 +121,24 @@ def _count_balanced(indptr, indices, positive):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _count_offended(indptr, indices, positive, sweeps):  # type: ignore[no-untyped-def]
+    """Return the fewest offended ties found, and all ties: local search from one camp and from trees of ties."""
     n = indptr.size - 1
-    camp = np.zeros(n, np.int8)
-    queue = np.empty(n, np.int64)
-    for root in range(n):  # camps along a tree of ties: right everywhere where the ties are balanced
+    camp, queue = np.ones(n, np.int8), np.empty(n, np.int64)
+    least = _improve(indptr, indices, positive, camp, sweeps)
+    for start in range(_ROOTS):
+        if least == 0:
+            break
+        _spread_camps(indptr, indices, positive, camp, queue, start * n // _ROOTS)
+        least = min(least, _improve(indptr, indices, positive, camp, sweeps))
+    return least, indices.size // 2
+
+
+@njit(cache=True, nogil=True)
+def _spread_camps(indptr, indices, positive, camp, queue, first):  # type: ignore[no-untyped-def]
+    n = camp.size
+    camp[:] = 0
+    for k in range(n):  # camps along a tree of ties: right everywhere where the ties are balanced
+        root = (first + k) % n
         if camp[root] != 0:
             continue
         camp[root] = 1
@@ -137,6 +152,11 @@ def _count_offended(indptr, indices, positive, sweeps):  # type: ignore[no-untyp
                     camp[j] = camp[i] if positive[e] else -camp[i]
                     queue[filled] = j
                     filled += 1
+
+
+@njit(cache=True, nogil=True)
+def _improve(indptr, indices, positive, camp, sweeps):  # type: ignore[no-untyped-def]
+    n = camp.size
     for _ in range(sweeps):
         moved = 0
         for i in range(n):
@@ -152,4 +172,4 @@ def _count_offended(indptr, indices, positive, sweeps):  # type: ignore[no-untyp
     for i in range(n):
         for e in range(indptr[i], indptr[i + 1]):
             offended += camp[i] * camp[indices[e]] * (1 if positive[e] else -1) < 0
-    return offended // 2, indices.size // 2
+    return offended // 2

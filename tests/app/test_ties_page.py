@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 import app
 from app.composer.ties_city import city_layers
 from app.composer.ties_columns import put_column
-from app.composer.ties_edit import drop_edit, node_colours, put_edits, put_group
+from app.composer.ties_edit import drop_edit, foes_among, node_colours, put_edits, put_group
 from app.composer.ties_export import FORMS, write_form
 from app.composer.ties_import import keep_network, likely_file, list_columns, node_columns, put_columns, put_file
 from app.composer.ties_likeness import likeness_of, put_likeness
@@ -136,6 +136,20 @@ def test_edits_by_hand_are_part_of_the_study_and_can_be_undone(draft):
     assert draft.get("network.cut") == [list(tied)]
     drop_edit(draft, "network", "cut", 0)
     assert draft.get("network.cut") is None
+
+
+def test_ties_between_opponents_are_drawn_and_added_where_a_layer_is_signed(draft):
+    opponents = Draft.new(draft.path.parent, "degroot")
+    opponents.put("population", {"size": 60})
+    opponents.put("network", {"kind": "ring", "k": 2, "signed": True})
+    put_edits(opponents, "network", [(0, 30)], [], -1.0)
+    assert opponents.get("network.add") == [[0, 30, -1.0]]
+    look = look_at(opponents, "network")
+    assert [sorted(pair) for pair in look.ids[look.ties[foes_among(look)]].tolist()] == [[0, 30]]
+    assert look.figures["frustration"] == 1 / 61
+    test = open_page(opponents, "edit")
+    assert "Dashed ties are negative" in words(test) and "weight -1" in words(test).replace("\\", "")
+    assert "Frustrated ties" in {metric.label for metric in open_page(opponents, "look").metric}
 
 
 def test_a_named_group_is_a_column_of_the_study(draft):
