@@ -3,8 +3,8 @@
 The model has about 100 million random weights in Q8_0; speed does not depend on their values. Every prompt shares 300
 tokens with all others and has about 40 of its own, the template's included; an answer is one of four options. Two kinds
 of prompts are measured: texts that have nothing in common beyond the 300 tokens, and persons of six fields as they are
-asked, whose sentences neighbours share. The peer is `create_completion` with a grammar, from an empty cache
-and with the library's own match of prefixes, in the same run and with as many threads.
+asked, whose sentences neighbours share. The peer is `create_completion` with a grammar, from an empty cache and with
+the library's own match of prefixes, which gets the prompts in our order, in the same run and with as many threads.
 """
 
 from __future__ import annotations
@@ -101,13 +101,13 @@ def measure_file(path: Path, n_threads: int, repeats: int, n: int, gpu_layers: i
     for number in range(repeats):
         fresh = f"{number} {prefix}"  # so that nothing of an earlier round is kept
         ways.take("cold", lambda: [peer.decide(prefix + apart[i], cold=True) for i in range(3)])
-        peer.decide(fresh + apart[-1], cold=True)
-        ways.take("matched", lambda: [peer.decide(fresh + apart[i], cold=False) for i in range(6)])  # noqa: B023
         for way, suffixes in (("apart", apart), ("persons", persons), ("near", near)):
             before = model.n_tokens
             own = f"{way} {fresh}"
             ways.take(way, lambda: model.score(own, suffixes, OPTIONS))  # noqa: B023
             computed[way] = model.n_tokens - before
+            peer.decide(own + suffixes[-1], cold=True)
+            ways.take(f"{way}, matched", lambda: [peer.decide(own + suffixes[i], cold=False) for i in range(6)])  # noqa: B023
         ways.take("one text", lambda: [peer.write(prefix + apart[i], WRITTEN_TOKENS) for i in range(2)])
         ways.take("texts", lambda: write(model, prefix, (apart * SLOTS)[:SLOTS]))
     prefill = prefill_rate(model, path, repeats) if gpu_layers == 0 else 0.0
@@ -117,15 +117,15 @@ def measure_file(path: Path, n_threads: int, repeats: int, n: int, gpu_layers: i
     cold = ways.rate("cold", 3)
     shape = f"{tokens[0] + 3} shared and {tokens[1]:.0f} own tokens, {n_threads} thread(s), median of {repeats}"
     yield Row("create_completion + grammar, cold", cold, "decisions/s", "", shape)
-    yield Row("the same with its own prefix match", ways.rate("matched", 6), "decisions/s")
     for way, work, aim in (
-        ("apart", "ours, situations that share only the prefix", ""),
-        ("persons", f"ours, {n} of 4,032 persons of six fields", "10 times"),
-        ("near", f"ours, {n} neighbours among them", ""),
+        ("apart", "situations that share only the prefix", "10 and 2 times"),
+        ("persons", f"{n} of 4,032 persons of six fields", "10 and 2 times"),
+        ("near", f"{n} neighbours among them", ""),
     ):
-        rate = ways.rate(way, n)
-        note = f"{rate / cold:.1f} times cold, {rate / ways.rate('matched', 6):.1f} times matched; "
-        yield Row(work, rate, "decisions/s", aim, note + f"{computed[way] / n:.1f} tokens each")
+        rate, matched = ways.rate(way, n), ways.rate(f"{way}, matched", 6)
+        yield Row(f"its own prefix match, {work}", matched, "decisions/s", "", "in our order")
+        note = f"{rate / cold:.1f} times cold, {rate / matched:.1f} times matched; "
+        yield Row(f"ours, {work}", rate, "decisions/s", aim, note + f"{computed[way] / n:.1f} tokens each")
     if prefill:
         yield Row("ggml's own prefill", prefill, "tokens/s", "", "512 tokens at once, nothing held")
         share = ways.rate("apart", computed["apart"]) / prefill
