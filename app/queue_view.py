@@ -32,8 +32,14 @@ def show_queue(experiment: str, n_drawn: int) -> None:
         experiment: Its id.
         n_drawn: Finished runs that the page shows; as soon as there are more, the page is drawn again.
     """
-    goes_on = _goes_on(queue_status(session.workspace(), experiment))
+    goes_on = _goes_on(_status(experiment))
     st.fragment(_queue, run_every=TICK_S if goes_on else None)(experiment, n_drawn, goes_on)
+
+
+def _status(experiment: str) -> QueueStatus:
+    """Return the queue's status; finished runs whose files did not change are not read again."""
+    ended = {info.folder: info for info in all_runs(session.workspace()) if info.is_finished}
+    return queue_status(session.workspace(), experiment, ended)
 
 
 def _goes_on(status: QueueStatus) -> bool:
@@ -41,7 +47,7 @@ def _goes_on(status: QueueStatus) -> bool:
 
 
 def _queue(experiment: str, n_drawn: int, went_on: bool) -> None:
-    status = queue_status(session.workspace(), experiment)
+    status = _status(experiment)
     if consent_is_wanted() or status.n_done > n_drawn or _goes_on(status) != went_on:
         st.rerun(scope="app")
     if status.n_done == status.n_runs:
