@@ -39,7 +39,7 @@ def finish(context, folder):
     process = context.Process(target=work, args=(str(folder),))
     process.start()
     process.join(60)
-    assert process.exitcode == 0
+    assert process.exitcode == 0, read_info(folder)
     return read_result(folder)
 
 
