@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import streamlit as st
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from app import session
 from app.composer.people import people_of
+from app.composer.ties_fields import FIELDS
 from app.composer.ties_likeness import show_likeness
 from app.composer.ties_preview import Look, look_at
 from app.composer.ties_weights import show_weights
@@ -43,9 +45,9 @@ def show_ties(draft: Draft, problems: Problems) -> None:
     """Draw the layers' generators and the preview of one layer."""
     left, right = st.columns([2, 3], gap="large")
     with left:
-        show_layers(draft, problems)
+        prefix = show_layers(draft, problems)
     with right:
-        _preview(draft, choose_layer(draft), problems)
+        _preview(draft, prefix, problems)
 
 
 def choose_layer(draft: Draft) -> str:
@@ -53,35 +55,51 @@ def choose_layer(draft: Draft) -> str:
     prefixes = layer_prefixes(draft)
     if len(prefixes) == 1:
         return prefixes[0]
-    names = [str(draft.get(f"{prefix}.name") or f"layer {i + 1}") for i, prefix in enumerate(prefixes)]
-    chosen = st.selectbox("Show", range(len(prefixes)), format_func=names.__getitem__, key="preview_layer")
-    return prefixes[chosen if chosen < len(prefixes) else 0]
+    names = [f"{place + 1}: {draft.get(f'{prefix}.name') or 'without a name'}" for place, prefix in enumerate(prefixes)]
+    held = session.value_of("preview_layer")
+    if held is not None and held >= len(prefixes):
+        session.set_value("preview_layer", len(prefixes) - 1)
+    chosen = st.selectbox(
+        f"Layer, of {len(prefixes)}", range(len(prefixes)), format_func=names.__getitem__, key="preview_layer"
+    )
+    return prefixes[chosen]
 
 
-def show_layers(draft: Draft, problems: Problems) -> None:
-    """Draw the form of each layer, and the buttons that add and remove layers."""
+def show_layers(draft: Draft, problems: Problems) -> str:
+    """Draw the form of the chosen layer and what adds and removes layers; return the key of that layer."""
     prefixes = layer_prefixes(draft)
-    with st.container():
-        for number, prefix in enumerate(prefixes):
-            if len(prefixes) > 1:
-                st.markdown(f"**Layer {number + 1}**")
-                text_field(draft, f"{prefix}.name", "Name of the layer")
-            _generator(draft, prefix, problems)
-            if len(prefixes) > 1:
-                st.button(
-                    "Remove this layer",
-                    key=f"drop_layer_{number}",
-                    on_click=session.change_draft,
-                    args=(partial(_drop_layer, place=number),),
-                )
+    prefix = choose_layer(draft)
+    if len(prefixes) > 1:
+        text_field(draft, f"{prefix}.name", "Name of the layer")
+    _generator(draft, prefix, problems)
+    for other in prefixes:
+        if other != prefix and problem_at(problems, other):
+            st.markdown(f"**Layer {prefixes.index(other) + 1}**")
+            show_problems(problems, other)
+    with st.container(horizontal=True):
         st.button(
             "Add a layer of ties",
             key="add_layer",
             icon=":material/layers:",
             type="tertiary",
-            on_click=session.change_draft,
-            args=(_add_layer,),
+            on_click=lambda: _change_layers(_add_layer, len(prefixes)),
         )
+        if len(prefixes) > 1:
+            place = prefixes.index(prefix)
+            st.button(
+                "Remove this layer",
+                key=f"drop_layer_{place}",
+                icon=":material/layers_clear:",
+                type="tertiary",
+                on_click=lambda: _change_layers(partial(_drop_layer, place=place), max(place - 1, 0)),
+            )
+    return prefix
+
+
+def _change_layers(change: Callable[[Draft], None], shown: int) -> None:
+    """Change the layers of the draft, and show one of them."""
+    session.change_draft(change)
+    session.set_value("preview_layer", shown)
 
 
 def layer_prefixes(draft: Draft) -> list[str]:
@@ -116,11 +134,10 @@ def _generator(draft: Draft, prefix: str, problems: Problems) -> None:
         st.caption(safe(generator.help))
         if kind == "homophily":
             show_likeness(draft, prefix, columns_of(draft), problems)
+        elif kind in FIELDS:
+            FIELDS[kind](draft, prefix, generator.params, columns_of(draft), problems)
         else:
-            if kind == "relations":
-                _kinds(draft, prefix)
-            skip = ("kinds",) if kind == "relations" else ()
-            model_fields(generator.params, prefix, draft, problems, per_row=2, skip=skip)
+            model_fields(generator.params, prefix, draft, problems, per_row=2)
         switch_field(
             draft,
             f"{prefix}.shuffle",
@@ -130,30 +147,6 @@ def _generator(draft: Draft, prefix: str, problems: Problems) -> None:
         show_problems(problems, f"{prefix}.shuffle")
         signed = scenario_info(str(draft.get("scenario"))).signed_ties
         show_weights(draft, prefix, columns_of(draft), problems, may_be_signed=signed)
-
-
-def _kinds(draft: Draft, prefix: str) -> None:
-    """Draw the choice among the kinds of relations that the pack states."""
-    try:
-        held = people_of(draft).relations
-    except (MicrocosmError, ValidationError, TypeError):
-        held = None
-    known = list(held.kinds) if held is not None else []
-    chosen = [str(kind) for kind in draft.get(f"{prefix}.kinds") or []]
-    key = session.field_key(f"{prefix}.kinds")
-
-    def change() -> None:
-        session.change_draft(lambda study: study.put(f"{prefix}.kinds", list(session.value_of(key) or []) or None))
-
-    st.multiselect(
-        "Kinds of relations",
-        list(dict.fromkeys([*known, *chosen])),
-        default=chosen,
-        key=key,
-        on_change=change,
-        placeholder="All kinds" if known else "This pack states none",
-        help=f"Relations to take; none chosen means all. `{prefix}.kinds`",
-    )
 
 
 def columns_of(draft: Draft) -> dict[str, Column]:

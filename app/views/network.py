@@ -109,10 +109,9 @@ def _try_look(draft: Draft, prefix: str, problems: Problems) -> Look | None:
 def _look_tab(draft: Draft, problems: Problems) -> None:
     left, right = st.columns([2, 3], gap="large")
     with left:
-        show_layers(draft, problems)
+        prefix = show_layers(draft, problems)
         _city(draft)
     with right:
-        prefix = choose_layer(draft)
         look = _try_look(draft, prefix, problems)
         if look is not None:
             _figures(look)

@@ -66,7 +66,9 @@ def show() -> None:
         return
     if people is None:
         st.markdown(f":red[:material/error: {safe(problem)}]")
-        st.caption("The people appear when the settings hold together: change them under Compose, part 3.")
+        st.caption(
+            "The people appear when the settings hold together: change them under Shares and households, or under Compose, part 3."
+        )
         return
     if not people.columns:
         st.caption("These agents have no traits. Choose a recipe, a pack or a survey under Compose, part 3.")

@@ -214,6 +214,25 @@ def test_city_layers_are_a_valid_network(draft, recipe):
     assert build_world(study_of(draft)).network.n_ties > 100
 
 
+def test_several_layers_are_shown_one_at_a_time_and_their_problems_all(draft):
+    layers = city_layers(persona_columns(PopulationSpec(recipe="adults_generic")))[0]
+    draft.put("network", {"layers": layers})
+    test = open_page(draft, "look")
+    assert [box.value for box in test.selectbox if box.label == "Kind of network"] == ["households"]
+    test.selectbox(key="preview_layer").set_value(1).run()
+    assert not test.exception
+    assert "employment in" in next(area.value for area in test.text_area if area.label == "who takes part")
+    test.button(key="add_layer").click().run()
+    assert not test.exception
+    assert test.selectbox(key="preview_layer").value == 4
+    test.button(key="drop_layer_4").click().run()
+    held = Draft.open(draft.path)
+    assert [layer["name"] for layer in held.get("network.layers")] == ["household", "work", "school", "community"]
+    held.put("network.layers.3.mean_degree", -1.0)
+    test = open_page(held, "look")
+    assert "Layer 4" in words(test) and "mean_degree = -1" in words(test).replace("\\", "")
+
+
 def test_city_layers_without_columns_say_what_is_missing():
     layers, missing = city_layers({})
     assert [layer["name"] for layer in layers] == ["community"]
