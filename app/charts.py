@@ -65,6 +65,8 @@ def show_chart(
             help="Form of the file that the camera button above the chart saves",
             label_visibility="collapsed",
         )
+        if behind is not None:
+            st.caption("A click on a point offers to open its run there.")
 
 
 def show_behind(frame: pl.DataFrame, names: Sequence[str], *, key: str) -> None:

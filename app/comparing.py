@@ -11,10 +11,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 import streamlit as st
+from numpy.typing import NDArray
 
-from app.figures import Curve
-from engine.analysis import bootstrap_band, difference_band, first_divergence, outcome_table, stack_measure
-from engine.runs import RunInfo
+from app.figures import Curve, plain_name
+from engine.analysis import (
+    bootstrap_band,
+    difference_band,
+    event_times,
+    first_divergence,
+    outcome_table,
+    stack_measure,
+)
+from engine.runs import RunInfo, read_info
 
 LEFT_OUT = ("seed", "seeds", "replicates", "title", "question", "arms", "record", "format", "redraw", "scenario")
 ARM = "arm"
@@ -151,12 +159,52 @@ def pairs_of(a: Sequence[RunInfo], b: Sequence[RunInfo]) -> dict[int, tuple[RunI
 
 def nearest_run(state: State, measure: str, group: str, step: int, value: float) -> tuple[str, int] | None:
     """Return the run of a group whose measure is nearest to a value at a step, and that step."""
-    folders = _folders(state).get(group)
+    folders = _drawn_as(_folders(state), group)
     if not folders:
         return None
     stack = stack_measure(folders, measure)
-    place = int(np.argmin(np.abs(stack.steps - step)))
-    distance = np.abs(stack.values[:, place] - value)
+    return _nearest(stack.steps, stack.values, folders, step, value)
+
+
+def nearest_pair(state: State, measure: str, step: int, value: float) -> tuple[str, int] | None:
+    """Return the run of the second group whose difference from its pair is nearest to a value at a step, and that step.
+
+    Args:
+        state: The two groups, the one that is compared with first.
+        measure: The measure.
+        step: The step.
+        value: Second minus first.
+    """
+    first, second = _folders(state).values()
+    one, other = ({read_info(folder).replicate: folder for folder in own} for own in (first, second))
+    both = sorted(one.keys() & other.keys())
+    if not both:
+        return None
+    stack = stack_measure([*(one[r] for r in both), *(other[r] for r in both)], measure)
+    differences = stack.values[len(both) :] - stack.values[: len(both)]
+    return _nearest(stack.steps, differences, [other[r] for r in both], step, value)
+
+
+def nearest_event(state: State, event: str, group: str, step: int) -> tuple[str, int] | None:
+    """Return the run of a group that an event reached nearest to a step, and the event's step."""
+    folders = _drawn_as(_folders(state), group)
+    steps, happened = event_times(folders, event)
+    if not happened.any():
+        return None
+    place = int(np.argmin(np.where(happened, np.abs(steps - step), np.inf)))
+    return folders[place].name, int(steps[place])
+
+
+def _drawn_as(groups: Mapping[str, list[Path]], curve: str) -> list[Path]:
+    """Return the runs of the group that a chart draws under a name, which is without markup there."""
+    return next((folders for name, folders in groups.items() if curve in (name, plain_name(name))), [])
+
+
+def _nearest(
+    steps: NDArray[np.int64], values: NDArray[np.float64], folders: Sequence[Path], step: int, value: float
+) -> tuple[str, int] | None:
+    place = int(np.argmin(np.abs(steps - step)))
+    distance = np.abs(values[:, place] - value)
     if np.isnan(distance).all():
         return None
-    return folders[int(np.nanargmin(distance))].name, int(stack.steps[place])
+    return folders[int(np.nanargmin(distance))].name, int(steps[place])

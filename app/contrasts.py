@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import session
 from app.charts import show_chart
-from app.comparing import State, curve_frame, difference_curve, parting
+from app.comparing import State, curve_frame, difference_curve, nearest_pair, parting
 from app.figures import plot_curves
 from app.forms import safe, title_of
 from app.notices import RUNS_NOTICE
@@ -19,6 +19,8 @@ from engine.contract import ScenarioInfo
 from engine.errors import MicrocosmError
 from engine.runs import RunInfo
 
+SAME_VARIANCE = 1.1
+"""Ratios of variances up to this, and down to its inverse, are called about the same."""
 ONE_PAIR = "One pair of runs gives a difference but no band: run at least 2 replicates of each arm."
 
 
@@ -126,7 +128,7 @@ def _numbers(found: Contrast, width: float | None) -> None:
         "Difference": (number(found.difference), f"{found.level:.0%} band {number(found.low)} to {number(found.high)}"),
         "Effect size": (number(found.effect_size), "in standard deviations over runs"),
         "Monte Carlo error": (number(found.monte_carlo_error), f"over {found.n_runs} pairs of runs"),
-        "Variance reduction": (_times(found.variance_reduction), "by the same chance in both arms"),
+        "Variance reduction": (_times(found.variance_reduction), pairing_words(found.variance_reduction)),
         "Runs needed": (needed, f"pairs for a band of ± {number(goal)}"),
         "p value": (number(found.p_value), "paired t test, two-sided"),
     }
@@ -143,6 +145,19 @@ def _numbers(found: Contrast, width: float | None) -> None:
             f"interval {number(test.low)} to {number(test.high)})."
         )
         st.markdown(safe(words))
+
+
+def pairing_words(ratio: float) -> str:
+    """Return what a variance reduction says: how much pairing by the same chance helped, or that it did not."""
+    if math.isnan(ratio):
+        return "no pair tells: an arm does not vary"
+    if math.isinf(ratio):
+        return "all pairs differ by the same"
+    if ratio > SAME_VARIANCE:
+        return f"by the same chance in both arms: without pairs, {number(ratio)} times the runs"
+    if ratio < 1 / SAME_VARIANCE:
+        return "below 1: what chance does in one arm it undoes in the other, so unpaired runs would say more"
+    return "about 1: the same chance in both arms neither helps nor harms here"
 
 
 def _times(ratio: float) -> str:
@@ -174,6 +189,7 @@ def show_difference(
         name=f"{measure}_difference",
         alt=f"Difference of {title_of(measure)} by {scenario.unit} with its band over pairs of runs",
         frame=curve_frame([curve]),
+        behind=lambda _, step, value: nearest_pair(state, measure, step, value),
         sql="-- in both runs of a pair; the difference is taken pair by pair, then mean and bootstrap over pairs\n"
         f"select step, value from measures where measure = '{measure}' and segment = '' order by step",
     )

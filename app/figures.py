@@ -83,7 +83,7 @@ def plot_measures(
             x=list(steps),
             y=list(values),
             mode="lines" if len(steps) > 1 else "markers",
-            name=_plain(measure if len(runs) == 1 else f"{measure} · {run}"),
+            name=plain_name(measure if len(runs) == 1 else f"{measure} · {run}"),
             line={
                 "color": colour(measures.index(measure)),
                 "dash": DASHES[runs.index(run) % len(DASHES)],
@@ -92,9 +92,9 @@ def plot_measures(
         )
     for step, words in event_steps[:12]:
         figure.add_vline(
-            x=step, line={"color": "#8A979C", "dash": "dot", "width": 1}, annotation_text=_plain(words[:24])
+            x=step, line={"color": "#8A979C", "dash": "dot", "width": 1}, annotation_text=plain_name(words[:24])
         )
-    figure.update_xaxes(title=_plain(unit))
+    figure.update_xaxes(title=plain_name(unit))
     return figure
 
 
@@ -129,9 +129,9 @@ def plot_band(
         y=values.mean(axis=0),
         mode="lines",
         line={"color": CATEGORICAL[0], "width": 2.5},
-        name=_plain(f"mean of {name}"),
+        name=plain_name(f"mean of {name}"),
     )
-    figure.update_xaxes(title=_plain(unit))
+    figure.update_xaxes(title=plain_name(unit))
     return figure
 
 
@@ -176,15 +176,15 @@ def plot_curves(
             figure.add_scatter(y=curve.low, **edge)
             figure.add_scatter(y=curve.high, fill="tonexty", fillcolor=_tint(colour(index), 0.2), **edge)
         line = {"color": colour(index), "width": 2.5, "dash": DASHES[index % len(DASHES)], **shape}
-        figure.add_scatter(x=x, y=curve.mean, mode="lines", line=line, name=_plain(curve.name))
+        figure.add_scatter(x=x, y=curve.mean, mode="lines", line=line, name=plain_name(curve.name))
     if zero:
         figure.add_hline(y=0, line={"color": "#8A979C", "width": 1})
     for step, words in marks:
         figure.add_vline(
-            x=step, line={"color": "#8A979C", "dash": "dot", "width": 1}, annotation_text=_plain(words[:24])
+            x=step, line={"color": "#8A979C", "dash": "dot", "width": 1}, annotation_text=plain_name(words[:24])
         )
     figure.update_layout(showlegend=True)
-    figure.update_xaxes(title=_plain(unit))
+    figure.update_xaxes(title=plain_name(unit))
     return figure
 
 
@@ -208,10 +208,10 @@ def plot_shares(frame: pl.DataFrame, *, labels: Sequence[str], unit: str, dark: 
             mode="lines",
             line={"width": 0.5, "color": colour(index)},
             fillcolor=_tint(colour(index), 0.75),
-            name=_plain(label),
+            name=plain_name(label),
         )
     figure.update_yaxes(range=[0, 1], tickformat=".0%")
-    figure.update_xaxes(title=_plain(unit))
+    figure.update_xaxes(title=plain_name(unit))
     return figure
 
 
@@ -246,9 +246,9 @@ def plot_spread(frame: pl.DataFrame, *, name: str, unit: str, dark: bool, height
         y=frame["p50"].to_list(),
         mode="lines",
         line={"color": CATEGORICAL[0], "width": 2.5},
-        name=_plain(f"median of {name}"),
+        name=plain_name(f"median of {name}"),
     )
-    figure.update_xaxes(title=_plain(unit))
+    figure.update_xaxes(title=plain_name(unit))
     return figure
 
 
@@ -335,7 +335,7 @@ def bars(labels: Sequence[str], values: Sequence[float], *, dark: bool, marked: 
     """Plot the probabilities of options as lying bars; the drawn option is marked."""
     figure = _base(dark, 28 * len(labels) + 36)
     figure.add_bar(
-        y=[_plain(label) for label in labels],
+        y=[plain_name(label) for label in labels],
         x=list(values),
         orientation="h",
         marker={"color": [CATEGORICAL[2] if index == marked else CATEGORICAL[0] for index in range(len(labels))]},
@@ -348,6 +348,6 @@ def bars(labels: Sequence[str], values: Sequence[float], *, dark: bool, marked: 
     return figure
 
 
-def _plain(text: str) -> str:
+def plain_name(text: str) -> str:
     """Return text without the characters that plotly would read as markup."""
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import session
 from app.charts import show_chart
-from app.comparing import State, curve_frame
+from app.comparing import State, curve_frame, nearest_event
 from app.contrasts import number
 from app.figures import Curve, plot_curves
 from app.forms import safe, title_of
@@ -41,6 +41,7 @@ def show_survival(state: State, scenario: ScenarioInfo) -> None:
         name=f"{event}_survival",
         alt=f"Share of runs without {title_of(event)} by {scenario.unit}, with its band",
         frame=curve_frame(found),
+        behind=lambda curve, step, _: nearest_event(state, event, curve, step),
         sql=f"-- in each run; the first step with value 1 is the event\nselect min(step) as step from measures "
         f"where measure = '{event}' and segment = '' and value = 1",
     )

@@ -194,6 +194,7 @@ def _states(info: RunInfo, scenario: ScenarioInfo) -> None:
         alt=f"{name} of all agents by {scenario.unit}",
         frame=frame,
         sql=distribution_sql(str(name), column),
+        behind=lambda _, step, value: (info.run_id, min(step, info.step)),
     )
     st.caption("Over the agents that are present at each recorded step.")
 

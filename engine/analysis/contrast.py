@@ -93,9 +93,11 @@ class Contrast:
         """What was found, with its band, number of runs and Monte Carlo error."""
         if self.n_runs < 2:
             return f"The outcome differs by {self.difference:.4g} in the one pair of runs; one pair has no band."
-        pairing = (
-            f" Pairing reduced the variance {self.variance_reduction:.3g} times." if self.variance_reduction > 1 else ""
-        )
+        pairing = ""
+        if self.variance_reduction > 1:
+            pairing = f" Pairing reduced the variance {self.variance_reduction:.3g} times."
+        elif self.variance_reduction < 1:
+            pairing = f" Pairing did not help: variance reduction {self.variance_reduction:.3g}."
         band = f"{self.level:.0%} bootstrap interval over {self.n_runs} pairs of runs {self.low:.4g} to {self.high:.4g}"
         return (
             f"The outcome differs by {self.difference:.4g} ({band}; Monte Carlo error "

@@ -120,7 +120,7 @@ def _contrasts(parts: Sequence[StudyPart], differences: Sequence[Difference]) ->
         "A pair are two runs with the same seeds (common random numbers), so that what chance does to both alike "
         "cancels. Interval: BCa bootstrap over pairs. Effect size: difference over the root of the mean variance over "
         "runs (Cohen's d_av). Variance reduction: how many times more unpaired runs would be needed; ∞ where the pairs "
-        "all differ by the same. Monte Carlo "
+        "all differ by the same; below 1 where pairing did not help. Monte Carlo "
         "error: standard error of the difference over pairs. Pairs needed: for a 95 % interval no wider than the "
         "difference is large."
     )

@@ -9,7 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 import app
 from app.bookmarks import Bookmark, drop_bookmark, put_bookmark, read_bookmarks
-from app.comparing import differing, group_runs, group_table
+from app.comparing import differing, group_runs, group_table, nearest_event, nearest_pair, nearest_run, state_of
+from app.contrasts import pairing_words
 from app.frames import cells, grid_columns, load_layout, load_meta, read_frame, read_recording
 from app.laying_out import ensure_picture
 from app.reading import all_runs
@@ -17,7 +18,9 @@ from app.timeline import flowing
 from engine.analysis import outcome_table, pair_outcomes, paired_contrast
 from engine.experiment import create_experiment, queue_status, start_experiment
 from engine.loading import load_study
-from engine.runs import create_run, list_runs, open_workspace, read_info
+from engine.runs import create_run, create_runs, list_runs, open_workspace, read_info
+from engine.runs.execution import Worker, execute_run
+from engine.store import read_measures
 
 MAIN = str(Path(app.__file__).with_name("main.py"))
 SENTENCE = "More runs shrink any p-value: report the effect and its Monte Carlo error."
@@ -153,3 +156,43 @@ def test_a_rule_flows_over_the_line_breaks_of_its_file():
     text = "Question: how large\nis it?\n\n1. A person is\n   infected.\n2. Others recover.\nSource: a,\nb."
     wanted = "Question: how large is it?\n\n1. A person is infected.\n2. Others recover.\nSource: a, b."
     assert flowing(text) == wanted
+
+
+def test_a_point_of_the_difference_opens_the_pair_nearest_to_it(experiment):
+    infos = {folder: read_info(folder) for folder in experiment.folders.values()}
+    state = state_of(group_runs(list(infos.values()), ["arm"]), infos)
+    values = {
+        (info.arm, info.replicate): read_measures(folder).filter(measure="infected_share", step=7)["value"][0]
+        for folder, info in infos.items()
+    }
+    (first, _), (second, _) = state
+    differences = {r: values[second, r] - values[first, r] for r in range(3)}
+    run, step = nearest_pair(state, "infected_share", 7, differences[2])
+    found = next(info for info in infos.values() if info.run_id == run)
+    assert step == 7
+    assert found.arm == second
+    assert differences[found.replicate] == differences[2]
+    assert nearest_run(state, "infected_share", "&lt;b&gt;slower&lt;/b&gt;", 7, 0.1), "a name as the chart draws it"
+
+
+def test_a_point_of_survival_opens_the_run_whose_event_is_nearest(tmp_path):
+    study = load_study({"scenario": "fishery", "params": {"rule": "fixed", "fixed_request": 12}, "steps": 8})
+    workspace = open_workspace(tmp_path / "workspace")
+    folders = create_runs(workspace, study)
+    with Worker(live=False) as worker:
+        execute_run(folders[0], worker)
+    infos = {folder: read_info(folder) for folder in folders}
+    state = state_of(group_runs(list(infos.values()), []), infos)
+    frame = read_measures(folders[0]).filter(measure="collapsed", value=1.0)
+    assert nearest_event(state, "collapsed", state[0][0], 8) == (folders[0].name, frame["step"].min())
+
+
+def test_what_a_variance_reduction_says():
+    assert "without pairs, 3.2 times the runs" in pairing_words(3.2)
+    assert pairing_words(0.5).startswith("below 1")
+    assert pairing_words(1.02).startswith("about 1")
+    found = paired_contrast([1.0, 2.0, 3.0], [3.0, 2.0, 1.5], n_draws=50)
+    assert found.variance_reduction < 1
+    assert "Pairing did not help" in found.sentence
+    still = paired_contrast([1.0, 1.0], [1.0, 1.0], n_draws=50)
+    assert pairing_words(still.variance_reduction).startswith("no pair tells")
