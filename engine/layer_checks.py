@@ -89,6 +89,9 @@ def _check_weigh(spec: LayerSpec, path: Path, findings: Findings) -> None:
     if weigh.negative and not spec.signed:
         message = f"negative = {weigh.negative:g} makes negative weights; set signed = true in this layer"
         findings.add(message, *path, "weigh", "negative")
+    if weigh.negative_across and not spec.signed:
+        message = f"negative_across = '{weigh.negative_across}' makes negative weights; set signed = true in this layer"
+        findings.add(message, *path, "weigh", "negative_across")
     if weigh.distribution == "uniform" and weigh.low < 0 and not spec.signed:
         findings.add(f"low = {weigh.low:g} is negative; set signed = true in this layer", *path, "weigh", "low")
 
@@ -126,6 +129,13 @@ def layer_columns(
             elif column.kind not in ("integer", "float"):
                 sentence = f"'{layer.weigh.column}' is a {column.kind} column; weights need a numeric one"
                 findings.add(sentence, *path, "weigh", "column")
+        if layer.weigh is not None and layer.weigh.negative_across and certain:
+            camp = layer.weigh.negative_across
+            if camp not in persona:
+                findings.add(unknown(camp, "a column of the population", persona), *path, "weigh", "negative_across")
+            elif persona[camp].kind in ("text", "float"):
+                sentence = f"'{camp}' is a {persona[camp].kind} column; camps need categories or whole numbers"
+                findings.add(sentence, *path, "weigh", "negative_across")
     return found
 
 

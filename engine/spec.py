@@ -162,7 +162,9 @@ class WeighSpec(Part):
         distribution: uniform (low to high), normal (mean, sd; cut off at 0 unless signed), lognormal (mean and sd of
             the logarithm), exponential (mean), or column (the mean of both ends' values).
         column: With column, a numeric column of the population.
-        negative: Share of the ties whose weight turns negative, drawn tie by tie; needs `signed`.
+        negative_across: A column of the population: weights of ties between agents who differ in it turn negative, so
+            that there are friends inside and foes across; needs `signed`.
+        negative: Share of the ties whose sign is turned, drawn tie by tie; needs `signed`.
     """
 
     distribution: Literal["uniform", "normal", "lognormal", "exponential", "column"] = "uniform"
@@ -171,6 +173,7 @@ class WeighSpec(Part):
     mean: float = 1.0
     sd: float = Field(1.0, ge=0)
     column: str | None = None
+    negative_across: str | None = None
     negative: float = Field(0.0, ge=0, le=1)
 
 

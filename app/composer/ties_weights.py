@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import session
 from app.drafts import Draft
-from app.forms import Problems, choice_field, number_field, show_problems, switch_field
+from app.forms import Problems, choice_field, number_field, show_problems, switch_field, title_of
 from engine.population import Column
 from engine.spec import WeighSpec
 
@@ -60,11 +60,28 @@ def show_weights(
         if may_be_signed:
             switch_field(draft, f"{prefix}.signed", "Weights may be negative", help=f"`{prefix}.signed`")
             if held and draft.get(f"{prefix}.signed"):
-                number_field(
-                    draft, f"{prefix}.weigh.negative", "share of negative ties", held.get("negative", 0.0), whole=False
-                )
+                _signs(draft, prefix, columns, held)
         show_problems(problems, f"{prefix}.weigh")
         show_problems(problems, f"{prefix}.signed")
+
+
+def _signs(draft: Draft, prefix: str, columns: dict[str, Column], held: dict[str, Any]) -> None:
+    """Draw which ties are negative: those between camps, and a share whose sign is turned."""
+    key = f"{prefix}.weigh.negative_across"
+    now = held.get("negative_across")
+    camps = [None, *(name for name, column in columns.items() if column.kind not in ("text", "float"))]
+    choice_field(
+        draft,
+        key,
+        "negative between those who differ in",
+        list(dict.fromkeys([*camps, now])),
+        now,
+        help=f"Friends inside and foes across: such ties are balanced where there are two camps. `{key}`",
+        words=lambda name: title_of(str(name)) if name else "no column",
+    )
+    key = f"{prefix}.weigh.negative"
+    label = "share of turned signs" if now else "share of negative ties"
+    number_field(draft, key, label, held.get("negative", 0.0), whole=False, help=f"Drawn tie by tie. `{key}`")
 
 
 def put_weigh(draft: Draft, prefix: str, kind: str) -> None:

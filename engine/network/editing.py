@@ -83,7 +83,7 @@ def weigh_graph(
         seed: Seed of the network.
         stream: Name of the stream of random numbers.
         signed: Whether weights may be negative.
-        values: Columns of the population, for weights from a column.
+        values: Columns of the population, for weights and signs from a column.
 
     Raises:
         NetworkError: a complete network too large to hold weights, a column that is not there, negative weights.
@@ -91,9 +91,10 @@ def weigh_graph(
     source, target, _ = graph.edges()
     one, other = source.astype(np.int64), target.astype(np.int64)
     u = np.clip(draw_uniform(seed, stream, 0, one, other, 0), 1e-300, 1 - 1e-16)
+    for named in (spec.column if spec.distribution == "column" else None, spec.negative_across):
+        if named is not None and named not in values:
+            raise NetworkError(f"weigh: '{named}' is not a column of the population")
     if spec.distribution == "column":
-        if spec.column not in values:
-            raise NetworkError(f"weigh: '{spec.column}' is not a column of the population")
         held = values[str(spec.column)].astype(np.float64)
         weight = (held[one] + held[other]) / 2
     elif spec.distribution == "uniform":
@@ -105,6 +106,9 @@ def weigh_graph(
         weight = np.exp(weight) if spec.distribution == "lognormal" else weight
         if spec.distribution == "normal" and not signed:
             weight = np.maximum(weight, 0.0)
+    if spec.negative_across is not None:
+        camp = values[spec.negative_across]
+        weight = np.where(camp[one] == camp[other], weight, -weight)
     if spec.negative:
         weight = np.where(draw_uniform(seed, stream, 0, one, other, 1) < spec.negative, -weight, weight)
     weighed = edges_to_graph(graph.n, source, target, weight, directed=graph.directed, where="weigh", signed=signed)

@@ -194,6 +194,20 @@ def test_unbalanced_foes_end_in_the_middle():
     assert np.allclose(advance(instance, world, 5000), 0.5, atol=1e-12)
 
 
+def test_the_preset_of_two_camps_is_balanced_and_ends_at_two_opinions():
+    """Altafini (2013): foes across and friends inside, so no tie is offended and the camps end one minus the other."""
+    world = build_world(load_study("degroot_two_camps"))
+    record = list(simulate(load_study("degroot_two_camps")))[-1]
+    assert (record.measures["balanced_triads", ""], record.measures["frustration", ""]) == (1.0, 0.0)
+    red = world.persona.values["camp"] == 0
+    opinion = record.world.population["opinion"]
+    assert np.ptp(opinion[red]) < 1e-6
+    assert np.allclose(opinion[~red], 1 - opinion[red][0], atol=1e-6)
+    graph = world.network.layer()
+    source, target, weight = graph.edges()
+    assert np.array_equal(weight < 0, red[source] != red[target])
+
+
 def test_a_study_with_signed_ties_records_balance():
     weigh = "weigh={distribution='uniform',low=0.5,high=2.0,negative=0.3}"
     network = f"network={{kind='erdos_renyi',mean_degree=8.0,signed=true,{weigh}}}"

@@ -359,3 +359,17 @@ def test_targets_that_contradict_each_other_are_refused_with_what_is_reached():
 def test_lists_that_do_not_fit_are_refused(params, told):
     with pytest.raises(NetworkError, match=told):
         built(layer("homophily", params=params), 400, population=people(400))
+
+
+@pytest.mark.parametrize(
+    ("layer_table", "told"),
+    [
+        ({"weigh": {"negative_across": "gender"}}, "makes negative weights; set signed = true"),
+        ({"signed": True, "weigh": {"negative_across": "gendr"}}, "did you mean 'gender'"),
+        ({"signed": True, "weigh": {"negative_across": "risk_aversion"}}, "camps need categories or whole numbers"),
+    ],
+)
+def test_ties_across_camps_need_a_signed_layer_and_a_column_of_groups(layer_table, told):
+    network = {"kind": "ring", "k": 2, **layer_table}
+    with pytest.raises(StudyError, match=told):
+        load_study({"scenario": "degroot", "population": {"recipe": "adults_generic"}, "network": network})
