@@ -21,6 +21,8 @@ from engine.runs import RunInfo
 
 SAME_VARIANCE = 1.1
 """Ratios of variances up to this, and down to its inverse, are called about the same."""
+FITS = 36
+"""Characters of a name that a field shows."""
 ONE_PAIR = "One pair of runs gives a difference but no band: run at least 2 replicates of each arm."
 
 
@@ -58,47 +60,53 @@ def show_contrast(table: pl.DataFrame, groups: Sequence[str], scenario: Scenario
             "or choose runs that differ in something."
         )
         return
-    margin, width = _choices(groups, pair)
-    try:
-        found = _contrast(table, pair, margin)
-    except MicrocosmError as error:
-        st.info(safe(error))
-        return
-    if found is None:
-        st.caption("The contrast appears as soon as one replicate is done in both arms.")
-        return
-    _numbers(found, width)
+    _choose_pair(groups, pair)
+    results = st.container()
+    margin, width = _ask_precision()
+    with results:
+        try:
+            found = _contrast(table, pair, margin)
+        except MicrocosmError as error:
+            st.info(safe(error))
+            return
+        if found is None:
+            st.caption("The contrast appears as soon as one replicate is done in both arms.")
+            return
+        _numbers(found, width)
     st.caption(safe(RUNS_NOTICE))
 
 
-def _choices(groups: Sequence[str], pair: tuple[str, str]) -> tuple[float | None, float | None]:
+def _choose_pair(groups: Sequence[str], pair: tuple[str, str]) -> None:
     for key, value in zip(("contrast_a", "contrast_b"), pair, strict=True):
         session.set_value(key, value)
-    cells = st.columns([3, 3, 2, 2], vertical_alignment="bottom")
-    with cells[0]:
-        st.selectbox("Compared with", list(groups), key="contrast_a")
-    with cells[1]:
-        st.selectbox("Arm", list(groups), key="contrast_b")
-    with cells[2]:
-        margin = st.number_input(
-            "Margin",
-            min_value=0.0,
-            value=None,
-            key="margin",
-            format="%g",
-            placeholder="none",
-            help="Largest difference that counts as none, chosen before looking: tests equivalence.",
-        )
-    with cells[3]:
-        width = st.number_input(
-            "Wanted ±",
-            min_value=0.0,
-            value=None,
-            key="half_width",
-            format="%g",
-            placeholder="auto",
-            help="Half width of the band that you want; the number of runs follows. Empty: half of the present one.",
-        )
+    left, right = st.columns(2)
+    left.selectbox("Compared with", list(groups), key="contrast_a")
+    right.selectbox("Arm", list(groups), key="contrast_b")
+    if max(map(len, pair)) > FITS:  # more than the fields show
+        st.caption(safe(f"{pair[1]}, compared with {pair[0]}"))
+
+
+def _ask_precision() -> tuple[float | None, float | None]:
+    """Return the margin of equivalence and the wanted half width of the band; None where they are left empty."""
+    left, right = st.columns(2)
+    margin = left.number_input(
+        "Margin of equivalence",
+        min_value=0.0,
+        value=None,
+        key="margin",
+        format="%g",
+        placeholder="none",
+        help="Largest difference that counts as none, chosen before looking: tests equivalence.",
+    )
+    width = right.number_input(
+        "Wanted half width of the band, ±",
+        min_value=0.0,
+        value=None,
+        key="half_width",
+        format="%g",
+        placeholder="half of the present one",
+        help="The number of runs needed follows from it. Empty: half of the present one.",
+    )
     return margin, width
 
 
@@ -119,6 +127,7 @@ def _numbers(found: Contrast, width: float | None) -> None:
         st.info(ONE_PAIR)
         return
     goal = width or (found.high - found.low) / 4
+    precise = f"pairs for a band of ± {number(goal)}" if found.sd > 0 else "all pairs differ by the same"
     try:
         needed = f"{found.runs_needed(goal):,}" if goal > 0 else "–"
     except MicrocosmError as error:
@@ -129,8 +138,8 @@ def _numbers(found: Contrast, width: float | None) -> None:
         "Effect size": (number(found.effect_size), "in standard deviations over runs"),
         "Monte Carlo error": (number(found.monte_carlo_error), f"over {found.n_runs} pairs of runs"),
         "Variance reduction": (_times(found.variance_reduction), pairing_words(found.variance_reduction)),
-        "Runs needed": (needed, f"pairs for a band of ± {number(goal)}"),
-        "p value": (number(found.p_value), "paired t test, two-sided"),
+        "Runs needed": (needed, precise),
+        "p value": (_p(found.p_value), "paired t test, two-sided"),
     }
     for row in (list(cells.items())[:3], list(cells.items())[3:]):
         for cell, (label, (value, words)) in zip(st.columns(3, gap="small"), row, strict=True):
@@ -158,6 +167,10 @@ def pairing_words(ratio: float) -> str:
     if ratio < 1 / SAME_VARIANCE:
         return "below 1: what chance does in one arm it undoes in the other, so unpaired runs would say more"
     return "about 1: the same chance in both arms neither helps nor harms here"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else number(value)
 
 
 def _times(ratio: float) -> str:

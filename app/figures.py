@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 # Okabe and Ito (2008), toned so that each stands out on the light and on the dark background.
 CATEGORICAL = ("#2B79A8", "#C98A00", "#D55E00", "#009E73", "#8E62A8", "#46A5DC", "#6F7B82", "#A39300")
 RAMP = ((38, 104, 166), (110, 140, 170), (160, 146, 140), (205, 130, 70), (226, 112, 10))
+FEW_STEPS = 12
+"""A run of up to so many steps has each of them on its axis."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 # No link to a chart service, no logo; CSV comes from the buttons below each chart.
 PLOT_OPTIONS: dict[str, Any] = {
@@ -92,9 +94,9 @@ def plot_measures(
         )
     for step, words in event_steps[:12]:
         figure.add_vline(
-            x=step, line={"color": "#8A979C", "dash": "dot", "width": 1}, annotation_text=plain_name(words[:24])
+            x=step, line={"color": "#8A979C", "dash": "dot", "width": 1}, annotation_text=plain_name(short_words(words))
         )
-    figure.update_xaxes(title=plain_name(unit))
+    _name_steps(figure, unit)
     return figure
 
 
@@ -131,7 +133,7 @@ def plot_band(
         line={"color": CATEGORICAL[0], "width": 2.5},
         name=plain_name(f"mean of {name}"),
     )
-    figure.update_xaxes(title=plain_name(unit))
+    _name_steps(figure, unit)
     return figure
 
 
@@ -181,10 +183,10 @@ def plot_curves(
         figure.add_hline(y=0, line={"color": "#8A979C", "width": 1})
     for step, words in marks:
         figure.add_vline(
-            x=step, line={"color": "#8A979C", "dash": "dot", "width": 1}, annotation_text=plain_name(words[:24])
+            x=step, line={"color": "#8A979C", "dash": "dot", "width": 1}, annotation_text=plain_name(short_words(words))
         )
     figure.update_layout(showlegend=True)
-    figure.update_xaxes(title=plain_name(unit))
+    _name_steps(figure, unit)
     return figure
 
 
@@ -211,7 +213,7 @@ def plot_shares(frame: pl.DataFrame, *, labels: Sequence[str], unit: str, dark: 
             name=plain_name(label),
         )
     figure.update_yaxes(range=[0, 1], tickformat=".0%")
-    figure.update_xaxes(title=plain_name(unit))
+    _name_steps(figure, unit)
     return figure
 
 
@@ -248,7 +250,7 @@ def plot_spread(frame: pl.DataFrame, *, name: str, unit: str, dark: bool, height
         line={"color": CATEGORICAL[0], "width": 2.5},
         name=plain_name(f"median of {name}"),
     )
-    figure.update_xaxes(title=plain_name(unit))
+    _name_steps(figure, unit)
     return figure
 
 
@@ -316,7 +318,15 @@ def ticking_lines(frame: pl.DataFrame, names: Sequence[str], *, unit: str, dark:
         },
         "tooltip": {"trigger": "axis"},
         "dataset": {"source": frame},
-        "xAxis": {"type": "value", "name": unit, "nameLocation": "end", "nameGap": 4, "min": 0, **axis},
+        "xAxis": {
+            "type": "value",
+            "name": unit,
+            "nameLocation": "end",
+            "nameGap": 4,
+            "min": 0,
+            "minInterval": 1,
+            **axis,
+        },
         "yAxis": {"type": "value", "scale": True, **axis},
         "series": [
             {
@@ -346,6 +356,21 @@ def bars(labels: Sequence[str], values: Sequence[float], *, dark: bool, marked: 
     figure.update_xaxes(range=[0, 1], visible=False)
     figure.update_yaxes(autorange="reversed", type="category")
     return figure
+
+
+def short_words(text: str, most: int = 36) -> str:
+    """Return a text, cut at a word and marked with dots where it is longer than `most` characters."""
+    words = str(text)
+    if len(words) <= most:
+        return words
+    return f"{words[:most].rsplit(' ', 1)[0].rstrip()}…"
+
+
+def _name_steps(figure: go.Figure, unit: str) -> None:
+    """Name the axis of steps, which has whole numbers only, also in a short run."""
+    ends = [max(trace.x) for trace in figure.data if trace.x is not None and len(trace.x)]
+    whole = {"tickmode": "linear", "dtick": 1} if ends and max(ends) <= FEW_STEPS else {}
+    figure.update_xaxes(title=plain_name(unit), **whole)
 
 
 def plain_name(text: str) -> str:

@@ -50,7 +50,8 @@ def show_agent(info: RunInfo, scenario: ScenarioInfo, agent: int, step: int) -> 
     held = row.row(0, named=True)
     head, close = st.columns([6, 1], vertical_alignment="center")
     name = held.get(NAME)
-    head.markdown(f"**{safe(name) if name else f'Agent {agent}'}** · agent {agent} · {safe(scenario.unit)} {step}")
+    called = f"**{safe(name)}** · agent {agent}" if name else f"**Agent {agent}**"
+    head.markdown(f"{called} · {safe(scenario.unit)} {step}")
     if close.button("", key="close_agent", icon=":material/close:", help="Show no agent", type="tertiary"):
         session.set_address(agent=None, step=None)
         st.rerun(scope="app")
@@ -107,6 +108,9 @@ def _state(info: RunInfo, scenario: ScenarioInfo, agent: int, step: int) -> None
             continue
         if column.labels and isinstance(value, int) and not isinstance(value, bool):
             value = column.labels[value]
+        if value == -1 and "-1 for none" in column.help:
+            rows[safe(title_of(name))] = "never so far"
+            continue
         rows[safe(title_of(name))] = safe(_shown(value) + (f" {column.unit}" if column.unit else ""))
     if rows:
         st.table(rows, border="horizontal", width="stretch")

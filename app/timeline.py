@@ -48,6 +48,36 @@ def _words(kind: str, detail: Any, n: int) -> str:
     return (name or title_of(kind))[:80] + (f" ({n} times)" if n > 1 else "")
 
 
+def event_rows(frame: pl.DataFrame, unit: str) -> list[dict[str, Any]]:
+    """Return events as rows that one can read: when, what, who, and the details in words.
+
+    Args:
+        frame: step, kind, agent_id (-1 for nobody in particular) and detail (JSON).
+        unit: What a step stands for.
+    """
+    rows = []
+    for step, kind, agent, detail in frame.select("step", "kind", "agent_id", "detail").iter_rows():
+        held = _detail(detail)
+        name = held.pop("name", "")
+        parts = [f"{title_of(key)} {_value(value)}" for key, value in held.items() if value not in (None, "", [])]
+        row = {unit: step, "event": title_of(str(kind)), "what": str(name), "details": ", ".join(parts)}
+        rows.append(row | {"agent": agent if agent is not None and agent >= 0 else None})
+    empty = {key for key in ("what", "agent") if all(row[key] in (None, "") for row in rows)}
+    return [{key: value for key, value in row.items() if key not in empty} for row in rows]
+
+
+def _detail(detail: Any) -> dict[str, Any]:
+    try:
+        held = json.loads(detail)
+    except (TypeError, ValueError):
+        return {"": detail} if detail else {}
+    return held if isinstance(held, dict) else {"": held}
+
+
+def _value(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def marks_of(info: RunInfo) -> list[dict[str, Any]]:
     """Return the marks on a run's timeline: events and bookmarks."""
     kept = read_bookmarks(session.workspace(), info.run_id)

@@ -44,6 +44,8 @@ from engine.runs import RunInfo, list_experiments, read_info, read_otree
 BY_HAND = "Runs chosen by hand"
 MAX_RUNS = 200
 WATCH_S = 1.0
+ROW, LONG_NAME = 35, 20
+"""Height of a table row in pixels; characters of a name from which it takes two lines."""
 READINGS = {
     "last": "at the end",
     "max": "largest",
@@ -243,14 +245,19 @@ def _groups(
 ) -> None:
     st.markdown("**Groups of runs**")
     shown = group_table(table)
-    number = st.column_config.NumberColumn(format="%.4g", width=68)
+    number = st.column_config.NumberColumn(format="%.3g", width=56)
+    long = any(len(name) > LONG_NAME for name in shown["group"])
+    if (shown["runs"] == shown["n"]).all():
+        shown = shown.drop("runs")
     st.dataframe(
         shown,
         hide_index=True,
-        height=min(38 + 35 * shown.height, 260),
+        row_height=ROW * 2 if long else ROW,  # a name of two lines
+        height=min(ROW + 7 + ROW * (1 + long) * shown.height, 300),
         column_config={"group": st.column_config.TextColumn(width=150)}
         | dict.fromkeys(("mean", "low", "high", "sd"), number)
-        | dict.fromkeys(("runs", "n"), st.column_config.NumberColumn(width=48)),
+        | dict.fromkeys(("runs", "n"), st.column_config.NumberColumn(width=44)),
+        placeholder="–",
         alt="Groups of runs with mean and band",
     )
     reading = READINGS.get(str(at), f"at step {at}")

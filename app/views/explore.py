@@ -22,6 +22,7 @@ from app.inspector import action_text
 from app.notices import RUNS_NOTICE, show_language_notice, show_model_counts
 from app.reading import all_runs
 from app.sql_view import show_sql_box
+from app.timeline import event_rows
 from engine.contract import ScenarioInfo
 from engine.errors import MicrocosmError
 from engine.loading import scenario_info
@@ -96,7 +97,7 @@ def _draw(view: str, runs: list[RunInfo], info: RunInfo, scenario: ScenarioInfo)
     elif view == "SQL":
         show_sql_box(info)
     else:
-        _table(view, info)
+        _table(view, info, scenario.unit)
 
 
 def _measures(runs: list[RunInfo], scenario: ScenarioInfo) -> None:
@@ -172,7 +173,9 @@ def _name_in(detail: Any) -> str:
 
 
 def _states(info: RunInfo, scenario: ScenarioInfo) -> None:
-    names = [name for name, column in scenario.columns.items() if column.kind != "text"]
+    # Ids of texts are numbers that say nothing by themselves; the tab Messages has the words.
+    ids = {name for asked in (*scenario.decisions, *scenario.writings) for name in asked.texts}
+    names = [n for n, c in scenario.columns.items() if c.kind != "text" and not (n in ids and c.kind == "integer")]
     if not names:
         st.caption("This scenario has no state columns.")
         return
@@ -284,7 +287,7 @@ def _situation(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _table(view: str, info: RunInfo) -> None:
+def _table(view: str, info: RunInfo, unit: str) -> None:
     sql = {
         "Messages": f"select step, turn, agent_id, channel, text from messages order by message_id limit {MAX_ROWS}",
         "Events": f"select step, kind, agent_id, detail from events order by step limit {MAX_ROWS}",
@@ -295,7 +298,17 @@ def _table(view: str, info: RunInfo) -> None:
         words = {"Messages": "Nobody spoke in this run.", "Events": "Nothing was reported in this run."}
         st.caption(words.get(view, "No people are recorded yet."))
         return
-    st.dataframe(frame, hide_index=True, height=min(38 + 35 * len(frame), 460), alt=f"{view} of the run")
+    shown = pl.DataFrame(event_rows(frame, unit), infer_schema_length=None) if view == "Events" else frame
+    if view == "People":  # a column in which nothing is recorded yet says nothing
+        shown = shown.select(name for name in shown.columns if name != "left" or shown[name].null_count() < len(shown))
+    st.dataframe(
+        shown,
+        hide_index=True,
+        height=min(42 + 35 * len(frame), 460),
+        placeholder="–",
+        column_config={"details": st.column_config.TextColumn(width="large")} if view == "Events" else None,
+        alt=f"{view} of the run",
+    )
     st.download_button(
         "CSV", frame.write_csv(), f"{view.lower()}.csv", "text/csv", key=f"csv_{view}", on_click="ignore"
     )

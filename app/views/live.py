@@ -13,14 +13,14 @@ from app.components.network_view import network_view
 from app.composer.plan import duration
 from app.consent import attempt_with_consent, consent_is_wanted, show_consent
 from app.everyone import counts_everyone, show_everyone
-from app.figures import ticking_lines
+from app.figures import short_words, ticking_lines
 from app.forms import safe, title_of
 from app.frames import grid_columns, load_meta
 from app.inspector import agent_names, show_agent
 from app.notices import show_language_notice, show_model_counts
 from app.reading import all_runs
 from app.seat import question_key, seats_of, show_seat
-from app.timeline import event_marks, keep_step, marks_of, show_bookmarks, show_monitors, show_rule
+from app.timeline import event_marks, event_rows, keep_step, marks_of, show_bookmarks, show_monitors, show_rule
 from app.verbs import show_fork, show_inject
 from engine.contract import ScenarioInfo
 from engine.loading import scenario_info
@@ -102,8 +102,10 @@ def _choose_run(info: RunInfo) -> None:
 
     def words(run_id: str) -> str:
         run = runs[run_id]
-        arm = f" · {run.arm}" if run.arm else ""
-        return f"{run.title or run.scenario}{arm} · {run_id[:8]}" + (f" · {run.replicate}" if run.replicate else "")
+        # The field is narrow: what tells runs of one study apart must stay to be seen.
+        arm = f" · {short_words(run.arm, 16)}" if run.arm else ""
+        title = short_words(run.title or run.scenario, 14 if run.arm else 26)
+        return f"{title}{arm} · {run_id[:4]}" + (f" · {run.replicate}" if run.replicate else "")
 
     chosen = st.selectbox(
         "Run", list(runs), index=0, format_func=words, key=f"choose_{info.run_id}", label_visibility="collapsed"
@@ -312,7 +314,16 @@ def _events(run_id: str, scenario_name: str) -> None:
         if frame.is_empty():
             st.caption("No events yet. Interventions and what the scenario reports appear here.")
             return
-        st.dataframe(frame, hide_index=True, height=min(38 + 35 * len(frame), 380), alt="Events of this run")
+        rows = event_rows(frame, scenario_info(scenario_name).unit)
+        widths = {"details": st.column_config.TextColumn(width="large"), "what": st.column_config.TextColumn(width=200)}
+        st.dataframe(
+            rows,
+            hide_index=True,
+            height=min(42 + 35 * len(rows), 380),
+            placeholder="–",
+            column_config=widths,
+            alt="Events of this run",
+        )
 
 
 def _everyone(run_id: str, scenario_name: str) -> None:
