@@ -202,6 +202,7 @@ def test_the_preset_of_two_camps_is_balanced_and_ends_at_two_opinions():
     red = world.persona.values["camp"] == 0
     opinion = record.world.population["opinion"]
     assert np.ptp(opinion[red]) < 1e-6
+    assert 0.65 < opinion[red][0] < 0.75
     assert np.allclose(opinion[~red], 1 - opinion[red][0], atol=1e-6)
     graph = world.network.layer()
     source, target, weight = graph.edges()
