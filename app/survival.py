@@ -48,7 +48,7 @@ def show_survival(state: State, scenario: ScenarioInfo) -> None:
     test = "" if math.isnan(p_value) else f" Log-rank test of equal curves: p = {number(p_value)}."
     st.caption(
         safe(
-            f"Share of runs without {title_of(event)}, the run (a group of people) as the unit; Kaplan and Meier, 95 % "
+            f"Share of runs in which '{title_of(event)}' has not happened, the run (a group of people) as the unit; Kaplan and Meier, 95 % "
             f"band by Greenwood.{test}"
         )
     )

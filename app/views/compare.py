@@ -44,8 +44,7 @@ from engine.runs import RunInfo, list_experiments, read_info, read_otree
 BY_HAND = "Runs chosen by hand"
 MAX_RUNS = 200
 WATCH_S = 1.0
-ROW, LONG_NAME = 35, 20
-"""Height of a table row in pixels; characters of a name from which it takes two lines."""
+ROW, LONG_NAME = 35, 20  # height of a table row in pixels; characters of a name above which it takes two lines
 READINGS = {
     "last": "at the end",
     "max": "largest",

@@ -14,8 +14,7 @@ from engine.reports import write_report
 from engine.runs import RunInfo
 
 MAX_RUNS = 100
-MAX_CHIPS = 8
-"""Runs up to this number are listed one by one from the start; more are one switch."""
+MAX_CHIPS = 8  # runs up to this number are listed one by one from the start; more are one switch
 MAX_LISTED = 400
 
 

@@ -1,5 +1,6 @@
 """Every page with an empty workspace, a study, a finished run and a hostile one; no browser."""
 
+import ast
 import time
 from pathlib import Path
 
@@ -327,3 +328,10 @@ def test_a_report_takes_all_runs_that_were_compared(open_page, tmp_path, monkeyp
     monkeypatch.setattr("engine.reports.write_report", lambda folders, out: written.extend(folders))
     test.button(key="build_report").click().run()
     assert [folder.name for folder in written] == names[:11]
+
+
+def test_no_page_prints_its_own_remarks():
+    """Streamlit writes every text that stands alone in a page's script onto the page."""
+    for path in (Path(app.__file__).parent / "views").glob("*.py"):
+        body = ast.parse(path.read_text(encoding="utf-8")).body[1:]
+        assert not [item.lineno for item in body if isinstance(item, ast.Expr)], path.name
