@@ -151,7 +151,8 @@ def _undo(draft: Draft, name: str) -> None:
 
 
 def _grid(draft: Draft, name: str, content: dict[str, Any], people: Population) -> None:
-    shown = content["people"][:GRID_ROWS]
+    start = _first_row(len(content["people"]))
+    shown = content["people"][start : start + GRID_ROWS]
     frame = pl.DataFrame(shown, infer_schema_length=None)
     config = {key: column_config(key, people.columns.get(key)) for key in frame.columns}
     edited = st.data_editor(
@@ -160,24 +161,39 @@ def _grid(draft: Draft, name: str, content: dict[str, Any], people: Population) 
         hide_index=True,
         height=430,
         column_config=config,
-        key=f"pack_grid_{name}_{session.recall(f'pack_version_{name}', 0)}",
+        key=f"pack_grid_{name}_{session.recall(f'pack_version_{name}', 0)}_{start}",
     )
     changed = read_rows(edited, shown)
     if changed is None:
-        st.caption(f"Saved as personas/packs/{safe(name)}.toml. New people go into the empty row at the end.")
+        more = (
+            "New people go into the empty row at the end."
+            if len(content["people"]) <= GRID_ROWS
+            else ("New people are copies of others: duplicate one, and change the copy on the last page.")
+        )
+        st.caption(f"Saved as personas/packs/{safe(name)}.toml. {more}")
         return
     st.button(
         "Keep the changes",
         key="pack_keep",
         type="primary",
         icon=":material/save:",
-        on_click=lambda: attempt(change_pack, draft, name, partial(_replace_rows, rows=changed)),
+        on_click=lambda: attempt(change_pack, draft, name, partial(replace_rows, rows=changed, start=start)),
     )
     st.caption("The changes are checked and kept at once; a value that a column does not allow is named.")
 
 
-def _replace_rows(content: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-    content["people"] = [*rows, *content["people"][GRID_ROWS:]]
+def _first_row(n: int) -> int:
+    """Draw the page of a long list of people, and return the place of its first row."""
+    pages = -(-n // GRID_ROWS)
+    if pages <= 1:
+        return 0
+    page = st.number_input(f"Page, of {pages:,}", 1, pages, 1, key=f"pack_page_{pages}", width=150)
+    return (int(page) - 1) * GRID_ROWS
+
+
+def replace_rows(content: dict[str, Any], rows: list[dict[str, Any]], start: int) -> None:
+    """Put changed rows in place of those on the page that starts at a place; relations of people gone end."""
+    content["people"] = [*content["people"][:start], *rows, *content["people"][start + GRID_ROWS :]]
     for table in content.get("columns", {}).values():
         if table.get("provenance") == "model":
             table["provenance"] = "manual"  # someone went through them by hand

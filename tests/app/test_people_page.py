@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 import app
 from app.composer.everyone import everyone_frame, everyone_of, find_matching, grouped, two_way
-from app.composer.people_editing import change_pack, duplicate_person, fill_down, read_rows
+from app.composer.people_editing import change_pack, duplicate_person, fill_down, read_rows, replace_rows
 from app.composer.people_shares import read_table
 from app.composer.people_tables import find_circle, first_grid, look_over, put_table, read_grid
 from app.drafts import Draft
@@ -103,6 +103,21 @@ def test_the_grid_writes_a_pack_and_refuses_what_a_column_does_not_allow(draft, 
         change_pack(draft, "mine", lambda content: content["people"][0].update(age=300))
     assert load_pack("mine", workspace.personas).parts["age"].values[0] == 33, "the file stays as it was"
     assert open_page(draft, "edit").button(key="pack_undo").disabled
+
+
+def test_a_pack_of_many_is_edited_page_by_page(draft, workspace):
+    people = everyone_of(draft)
+    write_pack("many", pack_tables(people, title="many", source="test", rows=np.arange(400)), workspace.personas)
+    draft.put("population", {"personas": "many"})
+    test = open_page(draft, "edit")
+    test.number_input(key="pack_page_2").set_value(2).run()
+    assert not test.exception
+    rows = [{"age": 50}] * 100
+    change_pack(draft, "many", lambda content: replace_rows(
+        content, [{**old, **new} for old, new in zip(content["people"][300:], rows, strict=True)], 300))  # fmt: skip
+    ages = load_pack("many", workspace.personas).parts["age"].values
+    assert len(ages) == 400 and set(ages[300:]) == {50}
+    assert ages[:300].tolist() == people.values["age"][:300].tolist()
 
 
 def test_rows_added_in_the_grid_take_the_first_persons_values():
