@@ -328,6 +328,12 @@ def _household_ties(params: Households, n: int, base: Path | None = None) -> flo
     return 1.1 * n  # people live with 2.2 others on average, by the household sizes of most censuses
 
 
+def _household_ties_among(params: Households, n: int, some: Agents) -> float:
+    """Return the ties of n people who live with as many others as `some` of them say."""
+    others = np.maximum(some.values[params.size], 1).astype(np.float64) - 1
+    return float(others.mean() * n / 2)
+
+
 registry.networks.register(
     "households",
     Generator(
@@ -337,6 +343,7 @@ registry.networks.register(
         _household_ties,
         "People who live together: households by size and area, with ages that fit.",
         check_population=check_households,
+        ties_among=_household_ties_among,
     ),
 )
 registry.networks.register(

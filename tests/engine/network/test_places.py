@@ -80,6 +80,11 @@ def test_expected_ties_count_only_those_who_take_part_and_are_alike(city, params
     assert expected_ties(spec, N) >= 0.95 * built
 
 
+def test_expected_ties_of_households_follow_their_sizes(city):
+    spec = LayerSpec(kind="households", params={"area": "area"})
+    assert expected_ties(spec, N, None, city) == pytest.approx(layer(city, "households", area="area").n_ties, rel=0.05)
+
+
 def test_an_estimate_of_a_study_counts_who_takes_part():
     layers = "{kind='groups',where='age >= 6 and age < 18',by=['area','age'],sizes=[20]}"
     study = load_study("voter", ["population={recipe='city_census',size=4000}", f"network={layers}"])
