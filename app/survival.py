@@ -48,8 +48,8 @@ def show_survival(state: State, scenario: ScenarioInfo) -> None:
     test = "" if math.isnan(p_value) else f" Log-rank test of equal curves: p = {number(p_value)}."
     st.caption(
         safe(
-            f"Share of runs in which '{title_of(event)}' has not happened, the run (a group of people) as the unit; Kaplan and Meier, 95 % "
-            f"band by Greenwood.{test}"
+            f"Share of runs in which '{title_of(event)}' has not happened, the run (a group of people) as the "
+            f"unit; Kaplan and Meier, 95 % band by Greenwood.{test}"
         )
     )
 

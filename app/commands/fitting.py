@@ -44,7 +44,7 @@ def fit(arguments: Namespace) -> int:
         trials=arguments.trials,
         model=load_model(study.model, models_folder=models) if asks else None,
         base=folder_of_study(arguments),
-        on_trial=None if arguments.json else _tell,
+        on_trial=_tell,
     )
     if out is not None:
         with out.open("x", encoding="utf-8") as file:

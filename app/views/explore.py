@@ -15,6 +15,7 @@ import streamlit as st
 
 from app import session
 from app.actions import ask, asks_model, ordered_measures, study_of, wide_measures
+from app.calibrating import show_calibration
 from app.charts import show_chart
 from app.figures import plot_band, plot_measures, plot_shares, plot_spread
 from app.forms import safe, title_of
@@ -32,7 +33,7 @@ from engine.store.schema import literal, quoted
 
 MAX_RUNS = 12
 MAX_ROWS = 5000
-VIEWS = ("Measures", "States", "Decisions", "Messages", "Events", "People", "SQL", "Downloads")
+VIEWS = ("Measures", "States", "Decisions", "Messages", "Events", "People", "SQL", "Downloads", "Calibrate")
 
 
 def show() -> None:
@@ -96,6 +97,8 @@ def _draw(view: str, runs: list[RunInfo], info: RunInfo, scenario: ScenarioInfo)
         _downloads(info)
     elif view == "SQL":
         show_sql_box(info)
+    elif view == "Calibrate":
+        show_calibration(info, scenario)
     else:
         _table(view, info, scenario.unit)
 

@@ -1,8 +1,9 @@
 """Fit knobs of a study to an observed series: simulation-based least squares under common random numbers.
 
 A point of the search is a value for each knob. Its misfit is the root mean squared difference between the square roots
-of the observed values and of the mean of some replicates (the square root makes the spread of counts even). All points
-are simulated with the same seeds, so that two points differ by their knobs only. The search starts from the best of a
+of the observed values and of the mean of some replicates (the square root makes the spread of counts even); of the
+values themselves where the measure may be negative. All points are simulated with the same seeds, so that two points
+differ by their knobs only. The search starts from the best of a
 Sobol sequence and goes on with the simplex of Nelder and Mead.
 
 Source: Anscombe (1948), Biometrika 35, 246, for square roots of counts; Nelder and Mead (1965), The Computer Journal
@@ -21,6 +22,7 @@ from scipy.optimize import minimize
 from scipy.stats import qmc
 
 from engine.analysis.forecasting import ForecastError, Series, forecast_error
+from engine.contract import ScenarioInfo
 from engine.errors import Problem, StudyError
 from engine.llm import LanguageModel
 from engine.loading import scenario_info
@@ -97,6 +99,7 @@ def fit_series(
     seen = slice(0, series.values.size - held_out)
     longer = study.model_copy(update={"steps": max(study.steps, int(series.steps[-1]))})
     tried: list[Trial] = []
+    scaled = _scale(scenario_info(study.scenario), measure)
 
     def misfit(point: FloatArray) -> float:
         values = space.values(point)
@@ -105,7 +108,7 @@ def fit_series(
                 return held.misfit
         wanted = space.put(longer, values)
         mean = np.mean([_run(wanted, series, measure, r, model, base) for r in range(replicates)], axis=0)
-        gap = np.sqrt(np.maximum(mean[seen], 0.0)) - np.sqrt(np.maximum(series.values[seen], 0.0))
+        gap = scaled(mean[seen]) - scaled(series.values[seen])
         tried.append(Trial(values, float(np.sqrt(np.mean(gap**2))), mean))
         if on_trial is not None:
             on_trial(tried[-1])
@@ -131,6 +134,14 @@ def fit_series(
         forecast_error(best.series[seen], series.values[seen]),
         forecast_error(best.series[late], series.values[late]) if held_out else None,
     )
+
+
+def _scale(info: ScenarioInfo, measure: str) -> Callable[[FloatArray], FloatArray]:
+    """Return the square root for a measure that is never negative, else the values as they are."""
+    low = next(one.low for one in info.measures if one.name == measure)
+    if low is None or low < 0:
+        return lambda values: values
+    return lambda values: np.asarray(np.sqrt(np.maximum(values, 0.0)), np.float64)
 
 
 def _run(
