@@ -8,7 +8,7 @@ from app import session
 from app.annotations import READINGS, Outcome, outcome_problem, read_outcome, write_annotations
 from app.drafts import Draft
 from app.forms import Problems, safe, title_of
-from engine.contract import Measure, ScenarioInfo
+from engine.contract import SIGNED_MEASURES, Measure, ScenarioInfo
 from engine.loading import scenario_info
 
 
@@ -16,18 +16,28 @@ def show_outcome(draft: Draft, problems: Problems) -> None:
     """Draw the choice of a measure and of how it is read."""
     del problems
     info: ScenarioInfo = scenario_info(str(draft.get("scenario")))
+    measures = measures_of(draft, info)
     outcome = read_outcome(draft, info.measures)
     left, right = st.columns([2, 3], gap="large")
     with left:
-        _choice(draft, info, outcome)
+        _choice(draft, info, outcome, measures)
     with right:
         st.markdown("**What this scenario measures at every step**")
-        st.table(_rows(info.measures), border="horizontal", width="stretch")
+        st.table(_rows(measures), border="horizontal", width="stretch")
         st.caption("All measures are recorded, whichever is the outcome; you can look at the others later.")
 
 
-def _choice(draft: Draft, info: ScenarioInfo, outcome: Outcome) -> None:
-    names = [measure.name for measure in info.measures]
+def measures_of(draft: Draft, info: ScenarioInfo) -> tuple[Measure, ...]:
+    """Return what a run of the draft measures: balance only where a layer of its ties is signed."""
+    network = draft.table("network")
+    layers = network.get("layers") or [network]
+    if any(layer.get("signed") for layer in layers if isinstance(layer, dict)):
+        return info.measures
+    return tuple(measure for measure in info.measures if measure not in SIGNED_MEASURES)
+
+
+def _choice(draft: Draft, info: ScenarioInfo, outcome: Outcome, measures: tuple[Measure, ...]) -> None:
+    names = [measure.name for measure in measures]
     measure_key, at_key = session.field_key("outcome.measure"), session.field_key("outcome.at")
 
     def store() -> None:
@@ -43,7 +53,7 @@ def _choice(draft: Draft, info: ScenarioInfo, outcome: Outcome) -> None:
         on_change=store,
         help="The measure that answers your question.",
     )
-    problem = outcome_problem(outcome, info.measures, info.name)
+    problem = outcome_problem(outcome, measures, info.name)
     if problem:
         st.markdown(f":red[:material/error: {safe(problem)}]")
     st.selectbox(
@@ -55,7 +65,7 @@ def _choice(draft: Draft, info: ScenarioInfo, outcome: Outcome) -> None:
         on_change=store,
         help="One number per run: this is what the arms are compared by.",
     )
-    chosen = next((measure for measure in info.measures if measure.name == outcome.measure), None)
+    chosen = next((measure for measure in measures if measure.name == outcome.measure), None)
     if chosen is not None:
         with st.container(border=True):
             st.text(outcome_sentence(chosen, outcome.at))

@@ -8,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import app
+from app.composer.outcome import measures_of
 from app.composer.ties_city import city_layers
 from app.composer.ties_columns import put_column
 from app.composer.ties_edit import drop_edit, foes_among, node_colours, put_edits, put_group
@@ -18,6 +19,7 @@ from app.composer.ties_near import MOST_SHOWN, find_near
 from app.composer.ties_preview import likeness, look_at, read_agents
 from app.drafts import Draft
 from engine.errors import NetworkError
+from engine.loading import scenario_info
 from engine.network import Graph, read_graph
 from engine.population import persona_columns
 from engine.runs import open_workspace
@@ -150,6 +152,14 @@ def test_ties_between_opponents_are_drawn_and_added_where_a_layer_is_signed(draf
     test = open_page(opponents, "edit")
     assert "Dashed ties are negative" in words(test) and "weight -1" in words(test).replace("\\", "")
     assert "Frustrated ties" in {metric.label for metric in open_page(opponents, "look").metric}
+
+
+def test_balance_is_an_outcome_only_where_ties_are_signed(draft):
+    info = scenario_info("degroot")
+    plain = Draft.new(draft.path.parent, "degroot")
+    assert "frustration" not in {measure.name for measure in measures_of(plain, info)}
+    plain.put("network", {"layers": [{"name": "a", "kind": "ring"}, {"name": "b", "kind": "ring", "signed": True}]})
+    assert "frustration" in {measure.name for measure in measures_of(plain, info)}
 
 
 def test_a_named_group_is_a_column_of_the_study(draft):
