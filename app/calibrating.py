@@ -48,7 +48,7 @@ def show_calibration(info: RunInfo, scenario: ScenarioInfo) -> None:
     st.markdown("**Calibrate to an observed series**")
     st.caption(WORDS)
     found = find_calibration(session.workspace(), info.run_id)
-    if found is None or not found.is_running:
+    if found is None or (found.result is None and not found.is_running):
         _form(info, scenario)
     if found is None:
         st.caption("Upload a series and press Fit: the progress, the fitted knobs and their error appear here.")
@@ -58,6 +58,8 @@ def show_calibration(info: RunInfo, scenario: ScenarioInfo) -> None:
         st.error(safe(f"The last fit gave no result: {found.problem}"))
     else:
         _result(found, found.result, info, scenario)
+        with st.expander("Fit again", icon=":material/target:"):
+            _form(info, scenario)
 
 
 # -- what is asked ----------------------------------------------------------------------------------------------------
@@ -72,10 +74,11 @@ def _form(info: RunInfo, scenario: ScenarioInfo) -> None:
         except MicrocosmError as error:
             st.error(safe(error))
             columns = []
+        own = upload.file_id if upload is not None else ""  # fields of another file start afresh
         times, values = st.columns(2)
-        when = times.selectbox("Its time", columns, key="series_time", placeholder="after the upload")
+        when = times.selectbox("Its time", columns, key=f"series_time_{own}", placeholder="after the upload")
         value = values.selectbox(
-            "Its values", columns, index=min(1, len(columns) - 1) if columns else 0, key="series_value",
+            "Its values", columns, index=min(1, len(columns) - 1) if columns else 0, key=f"series_value_{own}",
             placeholder="after the upload",
         )  # fmt: skip
         names = [measure.name for measure in scenario.measures]
@@ -190,7 +193,8 @@ def _result(found: Calibration, result: Mapping[str, Any], info: RunInfo, scenar
             nrmse = math.nan if error is None or error["nrmse"] is None else float(error["nrmse"])
             cell.metric(f"Error, {words}", "–" if math.isnan(nrmse) else f"{nrmse:.1%}", help="RMSE over the mean")
             cell.caption("none held out" if error is None else safe(f"RMSE {number(error['rmse'])}, n = {error['n']}"))
-        st.caption(f"{result['trials']} points tried. The last fit of this run's study.")
+        measure = title_of(str(result["measure"]))
+        st.caption(safe(f"Fitted: {measure}; {result['trials']} points tried. The last fit of this run's study."))
     _chart(result, scenario)
     st.button(
         "Take over into a new study",

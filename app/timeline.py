@@ -59,6 +59,8 @@ def event_rows(frame: pl.DataFrame, unit: str) -> list[dict[str, Any]]:
     for step, kind, agent, detail in frame.select("step", "kind", "agent_id", "detail").iter_rows():
         held = _detail(detail)
         name = held.pop("name", "")
+        if kind == "intervention" and "n_agents" in held:
+            held = {"agents reached": held["n_agents"], "effect": title_of(str(held.get("effect", "")))}
         parts = [f"{title_of(key)} {_value(value)}" for key, value in held.items() if value not in (None, "", [])]
         row = {unit: step, "event": title_of(str(kind)), "what": str(name), "details": ", ".join(parts)}
         rows.append(row | {"agent": agent if agent is not None and agent >= 0 else None})
