@@ -22,6 +22,8 @@ from engine.errors import MicrocosmError
 from engine.loading import scenario_info
 from engine.population import Column
 
+MOST_OPEN = 2
+"""Layers whose forms are all shown at once."""
 WORDS = {
     "erdos_renyi": "Random ties (Erdős–Rényi)",
     "watts_strogatz": "Small world (Watts–Strogatz)",
@@ -66,34 +68,42 @@ def choose_layer(draft: Draft) -> str:
 
 
 def show_layers(draft: Draft, problems: Problems) -> str:
-    """Draw the form of the chosen layer and what adds and removes layers; return the key of that layer."""
+    """Draw the forms of the layers and what adds and removes them; return the key of the layer that is shown.
+
+    Up to `MOST_OPEN` layers have their forms one below the other; of more, only the chosen one has.
+    """
     prefixes = layer_prefixes(draft)
-    prefix = choose_layer(draft)
-    if len(prefixes) > 1:
+    shown = choose_layer(draft)
+    for place, prefix in enumerate(prefixes):
+        if prefix == shown or len(prefixes) <= MOST_OPEN:
+            _layer(draft, prefix, problems, place if len(prefixes) > 1 else None)
+        elif problem_at(problems, prefix):
+            st.markdown(f"**Layer {place + 1}**")
+            show_problems(problems, prefix)
+    st.button(
+        "Add a layer of ties",
+        key="add_layer",
+        icon=":material/layers:",
+        type="tertiary",
+        on_click=lambda: _change_layers(_add_layer, len(prefixes)),
+    )
+    return shown
+
+
+def _layer(draft: Draft, prefix: str, problems: Problems, place: int | None) -> None:
+    """Draw the form of a layer; one among several has a heading, a name, and a button that removes it."""
+    if place is not None:
+        st.markdown(f"**Layer {place + 1}**")
         text_field(draft, f"{prefix}.name", "Name of the layer")
     _generator(draft, prefix, problems)
-    for other in prefixes:
-        if other != prefix and problem_at(problems, other):
-            st.markdown(f"**Layer {prefixes.index(other) + 1}**")
-            show_problems(problems, other)
-    with st.container(horizontal=True):
+    if place is not None:
         st.button(
-            "Add a layer of ties",
-            key="add_layer",
-            icon=":material/layers:",
+            "Remove this layer",
+            key=f"drop_layer_{place}",
+            icon=":material/layers_clear:",
             type="tertiary",
-            on_click=lambda: _change_layers(_add_layer, len(prefixes)),
+            on_click=lambda: _change_layers(partial(_drop_layer, place=place), max(place - 1, 0)),
         )
-        if len(prefixes) > 1:
-            place = prefixes.index(prefix)
-            st.button(
-                "Remove this layer",
-                key=f"drop_layer_{place}",
-                icon=":material/layers_clear:",
-                type="tertiary",
-                on_click=lambda: _change_layers(partial(_drop_layer, place=place), max(place - 1, 0)),
-            )
-    return prefix
 
 
 def _change_layers(change: Callable[[Draft], None], shown: int) -> None:

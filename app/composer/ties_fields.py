@@ -11,9 +11,11 @@ from pydantic import BaseModel, ValidationError
 from app import session
 from app.composer.people import people_of
 from app.drafts import Draft
-from app.forms import Problems, choice_field, model_fields, show_problems, text_field, title_of
+from app.forms import Problems, choice_field, model_fields, safe, show_problems, text_field, title_of
 from engine.errors import MicrocosmError
 from engine.population import Column
+
+NUMBERS = ("source_row", "persona")
 
 
 def show_relations(
@@ -59,10 +61,10 @@ def show_places(
     words = f"{params.model_fields['where'].description} `{prefix}.where`"
     text_field(draft, f"{prefix}.where", "who takes part", help=words, placeholder="everyone, or age >= 18", tall=True)
     show_problems(problems, f"{prefix}.where")
-    alike = [name for name, column in columns.items() if column.kind not in ("text", "float")]
-    words = f"{params.model_fields['by'].description} `{prefix}.by`"
-    _several(draft, f"{prefix}.by", "alike in", alike, "No column: anyone meets anyone", words)
-    show_problems(problems, f"{prefix}.by")
+    model_fields(params, prefix, draft, problems, per_row=1, skip=("where", "sizes", "weights"))
+    alike = [name for name, column in columns.items() if column.kind not in ("text", "float") and name not in NUMBERS]
+    if alike:
+        st.caption(safe(f"Columns to go by: {', '.join(alike)}."))
     model_fields(params, prefix, draft, problems, per_row=2, skip=("where", "by"))
 
 
