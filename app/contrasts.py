@@ -139,7 +139,7 @@ def _numbers(found: Contrast, width: float | None) -> None:
         "Monte Carlo error": (number(found.monte_carlo_error), f"over {found.n_runs} pairs of runs"),
         "Variance reduction": (_times(found.variance_reduction), pairing_words(found.variance_reduction)),
         "Runs needed": (needed, precise),
-        "p value": (_p(found.p_value), "paired t test, two-sided"),
+        "p value": (p_words(found.p_value), "paired t test, two-sided"),
     }
     for row in (list(cells.items())[:3], list(cells.items())[3:]):
         for cell, (label, (value, words)) in zip(st.columns(3, gap="small"), row, strict=True):
@@ -169,7 +169,8 @@ def pairing_words(ratio: float) -> str:
     return "about 1: the same chance in both arms neither helps nor harms here"
 
 
-def _p(value: float) -> str:
+def p_words(value: float) -> str:
+    """Return a p value, as a bound where it is tiny."""
     return "< 0.001" if value < 0.001 else number(value)
 
 

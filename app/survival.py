@@ -11,7 +11,7 @@ import streamlit as st
 from app import session
 from app.charts import show_chart
 from app.comparing import State, curve_frame, nearest_event
-from app.contrasts import number
+from app.contrasts import p_words
 from app.figures import Curve, plot_curves
 from app.forms import safe, title_of
 from engine.analysis import event_times, logrank_test, survival_curve
@@ -45,7 +45,11 @@ def show_survival(state: State, scenario: ScenarioInfo) -> None:
         sql=f"-- in each run; the first step with value 1 is the event\nselect min(step) as step from measures "
         f"where measure = '{event}' and segment = '' and value = 1",
     )
-    test = "" if math.isnan(p_value) else f" Log-rank test of equal curves: p = {number(p_value)}."
+    test = (
+        ""
+        if math.isnan(p_value)
+        else f" Log-rank test of equal curves: p {'' if p_value < 0.001 else '= '}{p_words(p_value)}."
+    )
     st.caption(
         safe(
             f"Share of runs in which '{title_of(event)}' has not happened, the run (a group of people) as the "
