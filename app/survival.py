@@ -45,11 +45,8 @@ def show_survival(state: State, scenario: ScenarioInfo) -> None:
         sql=f"-- in each run; the first step with value 1 is the event\nselect min(step) as step from measures "
         f"where measure = '{event}' and segment = '' and value = 1",
     )
-    test = (
-        ""
-        if math.isnan(p_value)
-        else f" Log-rank test of equal curves: p {'' if p_value < 0.001 else '= '}{p_words(p_value)}."
-    )
+    bound = p_words(p_value) if p_value < 0.001 else f"= {p_words(p_value)}"
+    test = "" if math.isnan(p_value) else f" Log-rank test of equal curves: p {bound}."
     st.caption(
         safe(
             f"Share of runs in which '{title_of(event)}' has not happened, the run (a group of people) as the "
