@@ -111,7 +111,7 @@ def model_field(
     label, words = label_of(name, info), help_of(key, info)
     options = get_args(kind) if get_origin(kind) is Literal else ()
     if choices:
-        choice_field(draft, key, label, list(dict.fromkeys([*choices, value])), value, help=words)
+        choice_field(draft, key, label, list(dict.fromkeys([*choices, value])), value, help=words, words=_said)
     elif options and value in options:
         choice_field(draft, key, label, options, value, help=words)
     elif kind is bool and isinstance(value, bool | None):
@@ -122,6 +122,10 @@ def model_field(
         text = _join(value)
         _keyed(st.text_input, key, label, value=text, help=words, convert=lambda given: _split(given, kind, value))
     show_problems(problems, key)
+
+
+def _said(value: Any) -> str:
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def number_field(

@@ -215,7 +215,8 @@ def _what(draft: Draft, prefix: str, row: dict[str, Any], problems: Problems) ->
     )
     if now in effects:
         effect = registry.effects.get(now)
-        per_row = 1 if now == "broadcast" else 2
+        narrow = prefix.startswith("arms.")  # there an intervention has half of the page's width
+        per_row = 1 if narrow or now == "broadcast" else 2
         choices = possible_values(draft, row.get("do") or {})
         model_fields(effect.params, f"{prefix}.do", draft, problems, per_row=per_row, skip=("pairs",), choices=choices)
         show_problems(tuple(p for p in problems if p.key.endswith(".do")), f"{prefix}.do")
@@ -231,6 +232,8 @@ def possible_values(draft: Draft, do: dict[str, Any]) -> dict[str, list[Any]]:
     if chosen is not None and chosen.labels:
         found["value"] = list(chosen.labels)
     knob = info.params.model_fields.get(str(do.get("param")))
+    if chosen is not None and chosen.kind == "boolean" or knob is not None and plain_type(knob.annotation) is bool:
+        found["value"] = [True, False]
     if knob is not None and get_origin(plain_type(knob.annotation)) is Literal:
         found["value"] = list(get_args(plain_type(knob.annotation)))
     return found
