@@ -18,6 +18,7 @@ from app.drafts import Draft
 from app.forms import Problems, safe, show_problems
 from app.surveys import survey_file_name
 from engine.errors import MicrocosmError, NetworkError
+from engine.loading import scenario_info
 from engine.network import Graph, read_node_columns
 from engine.network.files import CSV_SUFFIXES, SUFFIXES, read_named, read_table
 from engine.network.formats import is_matrix
@@ -102,7 +103,7 @@ def keep_network(folder: Path, given: str, content: bytes) -> str:
                 raise NetworkError(f"{name}: needs a header with two columns or more, one for each end of a tie")
             read_table(temporary, header[:2])
         else:
-            read_named(temporary, directed=True)
+            read_named(temporary, directed=True, signed=True)
     except (NetworkError, OSError) as error:
         temporary.unlink()
         raise NetworkError(str(error).replace(temporary.name, name)) from None
@@ -159,10 +160,12 @@ def _chosen(draft: Draft, prefix: str, path: Path) -> None:
             st.caption(f"{safe(path.name)} has {n} columns and looks like a survey of people, not like a list of ties.")
         table |= _list_form(path)
     else:
-        graph, names, _ = read_named(path, directed=True)
+        graph, names, _ = read_named(path, directed=True, signed=True)
         told = f"{graph.n:,} agents, {graph.n_ties:,} ties" + (", with weights" if graph.weights is not None else "")
         st.markdown(f"**{safe(path.name)}**: {told}")
         st.caption(safe(f"Its names: {', '.join(names[:6])}{' and so on' if len(names) > 6 else ''}"))
+        if graph.is_signed:
+            table |= _signed(draft)
     held = list(people.columns) if people is not None else []
     match = st.selectbox(
         "The file names people by", [NUMBERS, *held], key=f"match_{path.name}",
@@ -180,6 +183,15 @@ def _chosen(draft: Draft, prefix: str, path: Path) -> None:
     )
     if not is_list(path):
         _attributes(draft, path, people, None if match == NUMBERS else match)
+
+
+def _signed(draft: Draft) -> dict[str, Any]:
+    """Say that some ties of the file are negative; returns what the layer says of it."""
+    if scenario_info(str(draft.get("scenario"))).signed_ties:
+        st.caption("Some of its weights are negative: the layer takes them as ties between opponents.")
+        return {"signed": True}
+    st.caption("Some of its weights are negative, and this scenario has no use for negative ties.")
+    return {}
 
 
 def _list_form(path: Path) -> dict[str, Any]:
@@ -212,7 +224,7 @@ def put_file(draft: Draft, prefix: str, table: dict[str, Any], path: Path) -> No
     held = draft.table(prefix)
     kept = {key: held[key] for key in ("name", "agent_columns") if held.get(key)}
     if "match" not in table and not is_list(path):
-        graph: Graph = read_named(path, directed=True)[0]
+        graph: Graph = read_named(path, directed=True, signed=True)[0]
         draft.put("population.size", graph.n)
     draft.put(prefix, kept | table)
 

@@ -103,7 +103,7 @@ def read_graph(
         raise NetworkError(f"{path.name}: files of ties end in {', '.join(SUFFIXES)}; rename or convert it")
     if suffix in CSV_SUFFIXES and not is_matrix(path, (source, target)):
         return read_csv_ties(path, n, source, target, weight, directed=directed, signed=signed)
-    graph, names, _ = read_named(path, directed=directed)
+    graph, names, _ = read_named(path, directed=directed, signed=signed)
     if graph.n != n:
         raise NetworkError(
             f"{path.name} has {graph.n} nodes, but the population has {n} agents; set population.size to {graph.n}"
@@ -111,20 +111,24 @@ def read_graph(
     return replace(graph, file_ids=() if names == tuple(map(str, range(n))) else names)
 
 
-def read_named(path: Path, *, directed: bool = False) -> tuple[Graph, tuple[str, ...], dict[str, list[Any]]]:
+def read_named(
+    path: Path, *, directed: bool = False, signed: bool = False
+) -> tuple[Graph, tuple[str, ...], dict[str, list[Any]]]:
     """Read a file that names its nodes; returns (ties, names in order, node attributes by name).
+
+    With `signed`, weights may be negative.
 
     Raises:
         NetworkError: the file cannot be read.
     """
     suffix = path.suffix.lower()
     if suffix in GEXF_SUFFIXES:
-        return read_gexf(path)
+        return read_gexf(path, signed=signed)
     if suffix in PAJEK_SUFFIXES:
-        return read_pajek(path)
+        return read_pajek(path, signed=signed)
     if suffix in CSV_SUFFIXES:
-        return read_matrix(path, directed=directed)
-    held = read_graphml(path)
+        return read_matrix(path, directed=directed, signed=signed)
+    held = read_graphml(path, signed=signed)
     return held.graph, held.node_ids, held.columns
 
 
@@ -136,7 +140,7 @@ def count_ties(path: Path, n: int) -> int:
     """
     if path.suffix.lower() in CSV_SUFFIXES and not is_matrix(path, ("source", "target")):
         return max(_read_bytes(path).count(b"\n") - 1, 0)
-    return read_named(path, directed=True)[0].n_ties
+    return read_named(path, directed=True, signed=True)[0].n_ties
 
 
 def read_csv_ties(
@@ -264,12 +268,12 @@ def _read_bytes(path: Path) -> bytes:
         raise NetworkError(f"{path.name} cannot be read: {error.strerror or error}") from None
 
 
-def read_graphml(path: Path) -> GraphFile:
+def read_graphml(path: Path, *, signed: bool = False) -> GraphFile:
     """Read a GraphML file: ties, an optional tie attribute `weight`, and all node attributes.
 
     Raises:
-        NetworkError: not GraphML, an edge to an undeclared node, self loops, negative weights, or weights on some
-            ties only; rows count the file's edges from 1.
+        NetworkError: not GraphML, an edge to an undeclared node, self loops, negative weights unless `signed`, or
+            weights on some ties only; rows count the file's edges from 1.
     """
     raw = _read_bytes(path)
     if b"<!ENTITY" in raw:
@@ -292,7 +296,7 @@ def read_graphml(path: Path) -> GraphFile:
     target = np.array([place[b] for _, b, _ in edges], np.int64)
     weights = _graphml_weights(path, held, [data for _, _, data in edges])
     graph = edges_to_graph(
-        len(nodes), source, target, weights, directed=held.is_directed(), where=path.name, first_row=1
+        len(nodes), source, target, weights, directed=held.is_directed(), where=path.name, first_row=1, signed=signed
     )
     return GraphFile(graph, tuple(map(str, nodes)), _node_columns(held))
 

@@ -28,7 +28,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 Named = tuple[Graph, tuple[str, ...], dict[str, list[Any]]]
 
 
-def read_gexf(path: Path) -> Named:
+def read_gexf(path: Path, *, signed: bool = False) -> Named:
     """Read a GEXF file; returns (ties, node ids in order, node attributes by name).
 
     Raises:
@@ -41,10 +41,10 @@ def read_gexf(path: Path) -> Named:
         held = nx.read_gexf(io.BytesIO(raw))
     except (ElementTree.ParseError, nx.NetworkXException, ValueError, TypeError, LookupError) as error:
         raise NetworkError(f"{path.name} is not readable GEXF ({str(error)[:200]}); export it again") from None
-    return _from_networkx(path, held, skipped=("viz", "label"))
+    return _from_networkx(path, held, ("viz", "label"), signed)
 
 
-def read_pajek(path: Path) -> Named:
+def read_pajek(path: Path, *, signed: bool = False) -> Named:
     """Read a Pajek network; returns (ties, vertex labels in order, no attributes).
 
     Raises:
@@ -66,11 +66,11 @@ def read_pajek(path: Path) -> Named:
             f"{path.name} declares {declared[1]} vertices and holds {held.number_of_nodes()} different labels; give "
             "each vertex a line and a label of its own"
         )
-    graph, names, _ = _from_networkx(path, held, skipped=())
+    graph, names, _ = _from_networkx(path, held, (), signed)
     return graph, names, {}
 
 
-def read_matrix(path: Path, *, directed: bool = False) -> Named:
+def read_matrix(path: Path, *, directed: bool = False, signed: bool = False) -> Named:
     """Read a square CSV table of ties: 0 or an empty cell for none, 1 or a weight for a tie; row observes column.
 
     Raises:
@@ -101,8 +101,9 @@ def read_matrix(path: Path, *, directed: bool = False) -> Named:
     source, target = np.nonzero(values if directed else np.triu(values))
     weights = values[source, target]
     graph = edges_to_graph(
-        n, source, target, None if (weights == 1).all() else weights, directed=directed, where=path.name, first_row=1
-    )
+        n, source, target, None if (weights == 1).all() else weights, directed=directed, where=path.name, first_row=1,
+        signed=signed,
+    )  # fmt: skip
     return graph, names or tuple(map(str, range(n))), {}
 
 
@@ -114,7 +115,7 @@ def is_matrix(path: Path, names: Sequence[str]) -> bool:
     mark = max(",;\t", key=head.count)
     first = [cell.strip() for cell in next(csv.reader([head], delimiter=mark), [])]
     width = len(next(csv.reader([second], delimiter=mark), []))
-    numbers = all(cell.replace(".", "", 1).isdigit() for cell in first if cell)
+    numbers = all(cell.removeprefix("-").replace(".", "", 1).isdigit() for cell in first if cell)
     return not set(first) & set(names) and len(first) == width and (numbers or not first[0])
 
 
@@ -132,7 +133,7 @@ def _number(path: Path, cell: str, row: int, column: int) -> float:
         raise NetworkError(f"{path.name}: row {row + 1} column {column + 1} is {cell[:40]!r}, not a number") from None
 
 
-def _from_networkx(path: Path, held: Any, skipped: Sequence[str]) -> Named:
+def _from_networkx(path: Path, held: Any, skipped: Sequence[str], signed: bool) -> Named:
     nodes = list(held.nodes)
     place = {node: agent for agent, node in enumerate(nodes)}
     edges = list(held.edges(data=True))
@@ -146,7 +147,7 @@ def _from_networkx(path: Path, held: Any, skipped: Sequence[str]) -> Named:
             raise NetworkError(f"{path.name}: ties without a weight{named_rows(wrong, 1)}; give all ties one, or none")
         weights = [float(value) for value in given]
     graph = edges_to_graph(
-        len(nodes), source, target, weights, directed=held.is_directed(), where=path.name, first_row=1
+        len(nodes), source, target, weights, directed=held.is_directed(), where=path.name, first_row=1, signed=signed
     )
     columns = dict.fromkeys(name for _, data in held.nodes(data=True) for name in data if name not in skipped)
     attributes = {name: [data.get(name) for _, data in held.nodes(data=True)] for name in columns}

@@ -470,7 +470,9 @@ def _edge_problems(
             problems.append(f"weights that are not finite{named_rows(infinite, first_row)}")
         negative = weights < 0
         if negative.any() and not signed:
-            problems.append(f"negative weights{named_rows(negative, first_row)}; give 0 or more")
+            problems.append(
+                f"negative weights{named_rows(negative, first_row)}; give 0 or more, or say that they are signed"
+            )
     return problems
 
 

@@ -76,14 +76,15 @@ def read_matched(params: FromFile, base: Path | None, column: Column, values: ND
     agents = find_agents(column, str(params.match), values)
     if path.suffix.lower() in CSV_SUFFIXES and not is_matrix(path, (params.source, params.target)):
         return _from_list(path, params, agents, len(values))
-    graph, names, _ = read_named(path, directed=params.directed)
+    graph, names, _ = read_named(path, directed=params.directed, signed=params._signed)
     place = np.array([agents.get(name, -1) for name in names], np.int64)
     if (place < 0).any():
         unknown = [name for name, agent in zip(names, place, strict=True) if agent < 0]
         raise NetworkError(f"{path.name}: {_nobody(unknown, params)}")
     source, target, weight = graph.edges()
     weights = None if graph.weights is None else weight
-    return Graph.from_edges(len(values), place[source], place[target], weights, directed=graph.directed)
+    ends = (place[source], place[target])
+    return edges_to_graph(len(values), *ends, weights, directed=graph.directed, signed=params._signed)
 
 
 def _from_list(path: Path, params: FromFile, agents: Mapping[str, int], n: int) -> Graph:

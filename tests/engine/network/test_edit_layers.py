@@ -22,8 +22,9 @@ from engine.measures.centrality import (
 )
 from engine.measures.graph import measure_homophily
 from engine.measures.places import measure_agents
-from engine.network import Graph, build_network, find_network_file
+from engine.network import Graph, build_network, export_edges, find_network_file, write_graphml
 from engine.network.editing import edit_graph
+from engine.network.formats import write_gexf, write_matrix, write_pajek
 from engine.network.graph import Network, edges_to_graph
 from engine.population import Column, Population
 from engine.simulation import build_world, simulate
@@ -221,6 +222,22 @@ def test_signs_are_kept_where_the_layer_allows_them(tmp_path):
     assert build_network([signed], 3, 1, tmp_path).layer().edges()[2].tolist() == [-2.0, 1.0]
     with pytest.raises(NetworkError, match="negative weights in row 2"):
         build_network([signed.model_copy(update={"signed": False})], 3, 1, tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "graphml", "gexf", "net", "matrix.csv"])
+def test_signed_ties_come_back_from_every_kind_of_file(suffix, tmp_path):
+    graph = edges_to_graph(4, [0, 1, 2], [1, 2, 3], [1.0, -2.0, 0.5], signed=True)
+    path = tmp_path / f"ties.{suffix}"
+    write = {"graphml": write_graphml, "gexf": write_gexf, "net": write_pajek, "matrix.csv": write_matrix}
+    if suffix == "csv":
+        export_edges(graph).write_csv(path)
+    else:
+        write[suffix](graph, path)
+    params = {"path": path.name} | ({"weight": "weight"} if suffix == "csv" else {})
+    read = build_network([layer("file", params=params, signed=True)], 4, 1, tmp_path).layer()
+    assert np.array_equal(read.edges()[2], graph.edges()[2])
+    with pytest.raises(NetworkError, match="negative weights in row"):
+        build_network([layer("file", params=params)], 4, 1, tmp_path)
 
 
 def test_scenarios_take_negative_ties_only_where_they_say_so():
