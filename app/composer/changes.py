@@ -232,7 +232,7 @@ def possible_values(draft: Draft, do: dict[str, Any]) -> dict[str, list[Any]]:
     if chosen is not None and chosen.labels:
         found["value"] = list(chosen.labels)
     knob = info.params.model_fields.get(str(do.get("param")))
-    if chosen is not None and chosen.kind == "boolean" or knob is not None and plain_type(knob.annotation) is bool:
+    if (chosen is not None and chosen.kind == "boolean") or (knob is not None and plain_type(knob.annotation) is bool):
         found["value"] = [True, False]
     if knob is not None and get_origin(plain_type(knob.annotation)) is Literal:
         found["value"] = list(get_args(plain_type(knob.annotation)))
