@@ -58,7 +58,8 @@ def read_query(folder: Path, sql: str, parameters: Sequence[Any] = ()) -> pl.Dat
 
 _MARKS: dict[Path, tuple[tuple[int, ...], RunInfo]] = {}
 _MARKS_LOCK = threading.Lock()
-SETTLED = frozenset({"done", "cancelled", "failed", "paused", "interrupted"})
+SETTLED = frozenset({"queued", "done", "cancelled", "failed", "paused", "interrupted"})
+"""Statuses that only a write to the catalog ends; a run that goes on may also lose its worker without one."""
 
 
 def all_runs(workspace: Workspace) -> list[RunInfo]:

@@ -39,7 +39,7 @@ from engine.contract import ScenarioInfo
 from engine.errors import MicrocosmError
 from engine.experiment import read_experiment
 from engine.loading import scenario_info
-from engine.runs import RunInfo, list_experiments, read_info, read_otree
+from engine.runs import RunInfo, list_experiments, read_otree
 
 BY_HAND = "Runs chosen by hand"
 MAX_RUNS = 200
@@ -162,7 +162,8 @@ def _watch(chosen: Sequence[RunInfo]) -> None:
     n_done = len(chosen) - len(going)
 
     def look() -> None:
-        still = sum(read_info(info.folder).status in ("queued", "running") for info in going)
+        now = {info.folder: info.status for info in all_runs(session.workspace())}
+        still = sum(now.get(info.folder) in ("queued", "running") for info in going)
         done = len(chosen) - still
         st.progress(done / len(chosen), text=f"{done} of {len(chosen)} runs are done")
         if still == 0 or done - n_done >= max(len(chosen) // 5, 1):
