@@ -11,7 +11,7 @@ from app.actions import attempt, n_workers, show_attempt
 from app.composer.plan import duration
 from app.consent import attempt_with_consent, consent_is_wanted
 from app.forms import safe
-from app.reading import all_runs
+from app.reading import SETTLED, all_runs
 from engine.experiment import (
     QueueStatus,
     expand_arms,
@@ -37,9 +37,9 @@ def show_queue(experiment: str, n_drawn: int) -> None:
 
 
 def _status(experiment: str) -> QueueStatus:
-    """Return the queue's status; finished runs whose files did not change are not read again."""
-    ended = {info.folder: info for info in all_runs(session.workspace()) if info.is_finished}
-    return queue_status(session.workspace(), experiment, ended)
+    """Return the queue's status; runs whose files did not change are not read again."""
+    known = {info.folder: info for info in all_runs(session.workspace()) if info.status in SETTLED}
+    return queue_status(session.workspace(), experiment, known)
 
 
 def _goes_on(status: QueueStatus) -> bool:

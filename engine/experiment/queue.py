@@ -147,18 +147,18 @@ def _start(experiment: Experiment, workers: int, taken_up: Collection[str]) -> l
     return [worker.pid for worker in started]
 
 
-def queue_status(workspace: Workspace, experiment_id: str, ended: Mapping[Path, RunInfo] | None = None) -> QueueStatus:
+def queue_status(workspace: Workspace, experiment_id: str, known: Mapping[Path, RunInfo] | None = None) -> QueueStatus:
     """Return where an experiment's queue stands.
 
     Args:
         workspace: Where its runs are.
         experiment_id: Its id.
-        ended: What the caller knows of finished runs, which are then not read again.
+        known: Runs whose state the caller has read and that have not changed since; they are not read again.
 
     Raises:
         RunNotFound: there is no such experiment.
     """
-    return _status(read_experiment(workspace, experiment_id), dict(ended or {}))
+    return _status(read_experiment(workspace, experiment_id), dict(known or {}))
 
 
 def pause_experiment(workspace: Workspace, experiment_id: str) -> None:
