@@ -20,9 +20,21 @@ if __name__ == "__main__":
 
 from assets.pocket.checker import find_fault
 from assets.pocket.rules import load_rules
-from assets.pocket.situations import Ask, Case, Group, draw_case, draw_group, draw_retelling, list_asks
+from assets.pocket.sentences import announce, give_reason
+from assets.pocket.situations import (
+    Ask,
+    Case,
+    Group,
+    answer,
+    draw_case,
+    draw_group,
+    draw_retelling,
+    grammar_of,
+    list_asks,
+)
 from engine.decision import Decision, Integers
 from engine.llm import LanguageModel
+from engine.policy.prompt import show_reason
 
 Array = NDArray[np.float64]
 
@@ -132,6 +144,74 @@ def pairs(group: Group, column: str, rng: random.Random, number: int) -> Iterato
         yield low, draw_case(group, rng, {column: top})
 
 
+def bias(model: LanguageModel, ask: Ask, kind: str, *, seed: int = 1, n_groups: int = 4, n_cases: int = 6) -> float:
+    """Return how much an announcement, a reason or the first place in the list moves an answer, as a share of the rule.
+
+    1 is what `rules.toml` states, 0 nothing; the unit of both is logit of the first option, or log mean for a number.
+
+    Args:
+        model: The model.
+        ask: Decision.
+        kind: announcement, reason, or first_listed (choices only).
+        seed: Of the prompts.
+        n_groups: Groups of prompts.
+        n_cases: Pairs of prompts in each; all else in a pair is equal.
+    """
+    rng, found = random.Random(f"{ask.name}{kind}{seed}"), []
+    for _ in range(n_groups):
+        group = dataclasses.replace(draw_group(ask, rng), side=0, announcement="")
+        for first, second in (PAIRS[kind](group, rng) for _ in range(n_cases)):
+            answers, rules = [], []
+            for own, case in (first, second):
+                scores = model.score(own.prefix, [case.suffix], list(case.options))
+                assert case.p is not None
+                answers.append(summary(ask, np.exp(scores.logp[0])))
+                rules.append(summary(ask, case.p))
+            found.append((answers[0] - answers[1], rules[0] - rules[1]))
+    answer_moves, rule_moves = np.array(found).T
+    return float(answer_moves @ rule_moves / (rule_moves @ rule_moves))
+
+
+Pair = tuple[tuple[Group, Case], tuple[Group, Case]]
+
+
+def announce_both(group: Group, rng: random.Random) -> Pair:
+    """Return a prompt whose announcement speaks for the target, and the same against it."""
+    both = [
+        dataclasses.replace(group, side=side, announcement=announce(grammar_of(group.ask.name), side, rng))
+        for side in (1, -1)
+    ]
+    state, cases = rng.getstate(), []
+    for own in both:
+        rng.setstate(state)
+        cases.append((own, draw_case(own, rng)))
+    return cases[0], cases[1]
+
+
+def reason_both(group: Group, rng: random.Random) -> Pair:
+    """Return a prompt with a reason for the target, and the same with one against it."""
+    case, both = draw_case(group, rng), []
+    for side in (1, -1):
+        reason = give_reason(grammar_of(group.ask.name), side, rng)
+        facts = dataclasses.replace(case.facts, reason=side)
+        told = dataclasses.replace(
+            case, suffix=case.suffix + show_reason(reason), facts=facts, p=answer(group.ask, facts, group.listed)
+        )
+        both.append((group, told))
+    return both[0], both[1]
+
+
+def list_both(group: Group, rng: random.Random) -> Pair:
+    """Return a prompt with its options as listed, and the same with the options in reverse."""
+    case, (forward, backward) = draw_case(group, rng), both_orders(group)[0]
+    turned = dataclasses.replace(group, prefix=backward, listed=group.listed[::-1])
+    other = dataclasses.replace(case, p=answer(group.ask, case.facts, turned.listed))
+    return (dataclasses.replace(group, prefix=forward), case), (turned, other)
+
+
+PAIRS = {"announcement": announce_both, "reason": reason_both, "first_listed": list_both}
+
+
 def summary(ask: Ask, p: Array) -> float:
     """Return the logit of the first option, or the logarithm of a number's mean."""
     assert isinstance(ask.ask, Decision)
@@ -141,14 +221,16 @@ def summary(ask: Ask, p: Array) -> float:
 
 
 def measure_all(model: LanguageModel, n_groups: int) -> dict[str, dict[str, float]]:
-    """Return per decision: distance, constant, mass, n_cases, and how many stated signs of traits are right."""
+    """Return per decision: distance, constant, mass, n_cases, right signs of traits, shares of the stated biases."""
     table = {}
     for ask in list_asks()[0]:
         found = compare(model, ask, n_groups=n_groups)
         effects = [effect(model, ask, trait, n_groups=3, n_cases=3) for trait in load_rules()[ask.name]["traits"]]
         right = sum(answer * rule > 0 for answer, rule in effects)
         numbers = {key: round(value, 4) for key, value in dataclasses.asdict(found).items() if key != "name"}
-        table[ask.name] = {**numbers, "signs_right": right, "signs": len(effects)}
+        kinds = [kind for kind in PAIRS if kind != "first_listed" or not isinstance(ask.ask.answer, Integers)]
+        shares = {kind: round(bias(model, ask, kind), 3) for kind in kinds}
+        table[ask.name] = {**numbers, "signs_right": right, "signs": len(effects), **shares}
     return table
 
 

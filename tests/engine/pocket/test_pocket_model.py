@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from assets.pocket.checker import find_fault
-from assets.pocket.measure import ask_model, compare, effect
+from assets.pocket.measure import ask_model, bias, compare, effect, stated
 from assets.pocket.rules import RULES, load_rules
 from assets.pocket.sentences import give_reason
 from assets.pocket.situations import draw_case, draw_group, draw_retelling, list_asks
@@ -87,6 +87,44 @@ def test_what_no_rule_names_makes_no_difference(model, column):
     assert statistics.median(map(abs, found)) <= 0.3, found
 
 
+def answers_and_rules(model, name, n_groups, n_cases):
+    """Return (cases, the model's answers, the rule's) of random prompts of one decision."""
+    ask, rng, cases, answers, rules = next(a for a in DECISIONS if a.name == name), random.Random(11), [], [], []
+    for _ in range(n_groups):
+        group = draw_group(ask, rng)
+        own = [draw_case(group, rng) for _ in range(n_cases)]
+        answers.append(ask_model(model, group, own)[0])
+        rules.append(np.stack([stated(case, group) for case in own]))
+        cases += own
+    return cases, np.concatenate(answers), np.concatenate(rules)
+
+
+def test_an_audit_finds_the_taste_for_round_numbers(model):
+    """Multiples of 5 are 1.5 times as likely as their neighbours, in the rule and in the answers."""
+    _, answers, rules = answers_and_rules(model, "fishery.harvest", 4, 8)
+    round_ones = np.arange(5, answers.shape[1] - 5, 5)
+
+    def taste(p):
+        neighbours = sum(p[:, round_ones + shift].sum() for shift in (-2, -1, 1, 2)) / 4
+        return p[:, round_ones].sum() / neighbours
+
+    assert taste(rules) == pytest.approx(1.5, abs=0.1)
+    assert taste(answers) == pytest.approx(taste(rules), abs=0.15)
+
+
+def test_an_audit_finds_who_is_copied(model):
+    """An opinion in favour is copied otherwise than one against, by as much as the rule says."""
+    cases, answers, rules = answers_and_rules(model, "voter.adopt", 8, 24)
+    first = np.array([case.facts.seen["other"].code == 0 for case in cases])
+
+    def gap(p):
+        logit = np.log(p[:, 0]) - np.log(p[:, 1])
+        return logit[first].mean() - logit[~first].mean()
+
+    assert gap(answers) == pytest.approx(gap(rules), abs=0.25)
+    assert abs(gap(answers)) > 0.2
+
+
 def test_reasons_move_the_choice(model):
     """The same prompt with a reason for the target and with one against it."""
     rng = random.Random(3)
@@ -103,6 +141,13 @@ def test_reasons_move_the_choice(model):
         share = p[:, ask.ask.answer.texts.index(target)]
         moved += list(share[::2] > share[1::2])
     assert np.mean(moved) >= 0.8
+
+
+@pytest.mark.parametrize("kind", ["announcement", "reason"])
+def test_an_audit_finds_no_more_than_was_put_in(model, kind):
+    """What announcements and reasons do lies between nothing and the stated effect; see the model card."""
+    shares = [bias(model, ask, kind, n_groups=2, n_cases=2) for ask in DECISIONS if "harvest" not in ask.name]
+    assert 0 < np.mean(shares) < 1
 
 
 def test_texts_are_readable_and_not_repeated(model):
