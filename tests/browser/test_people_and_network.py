@@ -27,6 +27,14 @@ def open_part(page, name):
     settle(page)
 
 
+def choose(page, key, name):
+    """Choose an option of a list by its whole name, once the list shows it."""
+    page.locator(f".st-key-{key} input").click()
+    page.keyboard.type(name)
+    page.get_by_role("option", name=name, exact=True).click()
+    settle(page)
+
+
 def type_text(page, label, text):
     """Type into a text field by its label."""
     field = page.get_by_role("textbox", name=label, exact=True)
@@ -63,15 +71,9 @@ def test_people_and_ties_are_shaped_by_clicks(tabs, studio, tmp_path):
 def _give_marital(page, draft):
     """Make the marital status depend on sex and age, in the grid."""
     page.get_by_text(re.compile("^A column given others")).first.click()
-    page.locator(".st-key-table_column input").click()
-    page.keyboard.type("marital")
-    page.keyboard.press("Enter")
-    settle(page)
+    choose(page, "table_column", "marital")
     for parent in ("sex", "age"):
-        page.locator(".st-key-table_given_marital input").click()
-        page.keyboard.type(parent)
-        page.keyboard.press("Enter")
-        settle(page)
+        choose(page, "table_given_marital", parent)
     page.keyboard.press("Escape")
     page.locator(".st-key-table_keep button").first.click()
     settle(page)
