@@ -65,6 +65,7 @@ def test_a_second_run_asks_nothing_and_is_the_same(workspace, study, monkeypatch
     assert set(read_situations(second)["source"]) == {"cache"} and set(read_situations(first)["source"]) == {"model"}
     for one in ("logp", "raw_logp", "mass", "situation_id"):
         assert read_situations(second)[one].to_list() == read_situations(first)[one].to_list()
+    stop_services(workspace.cache)
     for path in workspace.cache.glob("answers.sqlite*"):
         path.unlink()
     assert replay_run(second.folder).identical  # the run's own journal is enough
