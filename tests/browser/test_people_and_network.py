@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import TimeoutError, expect
 from walking import settle
 
 from app.drafts import Draft
@@ -29,9 +29,15 @@ def open_part(page, name):
 
 def choose(page, key, name):
     """Choose an option of a list by its whole name, once the list shows it."""
-    page.locator(f".st-key-{key} input").click()
-    page.keyboard.type(name)
-    page.get_by_role("option", name=name, exact=True).click()
+    option = page.get_by_role("option", name=name, exact=True)
+    for limit_ms in (5_000, 5_000, 20_000):  # a page that is drawn anew closes the list
+        page.locator(f".st-key-{key} input").fill(name)
+        page.wait_for_timeout(200)
+        try:
+            option.click(timeout=limit_ms)
+            break
+        except TimeoutError:
+            page.keyboard.press("Escape")
     settle(page)
 
 
@@ -71,6 +77,7 @@ def test_people_and_ties_are_shaped_by_clicks(tabs, studio, tmp_path):
 def _give_marital(page, draft):
     """Make the marital status depend on sex and age, in the grid."""
     page.get_by_text(re.compile("^A column given others")).first.click()
+    settle(page)
     choose(page, "table_column", "marital")
     for parent in ("sex", "age"):
         choose(page, "table_given_marital", parent)
