@@ -91,6 +91,10 @@ def _study_file(parser: argparse.ArgumentParser) -> None:
 def _run(parser: argparse.ArgumentParser) -> None:
     _study_file(parser)
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that share the runs")
+    _consent(parser)
+
+
+def _consent(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-remote",
         action="store_true",
@@ -100,6 +104,11 @@ def _run(parser: argparse.ArgumentParser) -> None:
 
 def _one_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's id, a unique beginning of it, or its folder")
+
+
+def _resume(parser: argparse.ArgumentParser) -> None:
+    _one_run(parser)
+    _consent(parser)
 
 
 def _inject(parser: argparse.ArgumentParser) -> None:
@@ -123,6 +132,7 @@ def _fork(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at", type=int, required=True, metavar="STEP", help="last step that both runs share")
     parser.add_argument("--with", dest="file", metavar="FILE", help="TOML file with [[interventions]] for the fork")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="set a key")
+    _consent(parser)
 
 
 def _export(parser: argparse.ArgumentParser) -> None:
@@ -205,7 +215,7 @@ VERBS = (
     Verb("check", "Check a study file; one problem a line.", "commands.studies:check", _study_file),
     Verb("estimate", "Say what a study will cost before it runs.", "commands.studies:estimate", _study_file),
     Verb("run", "Run a study and wait for it.", "commands.running:run", _run),
-    Verb("resume", "Go on with a paused or interrupted run.", "commands.running:resume", _one_run),
+    Verb("resume", "Go on with a paused or interrupted run.", "commands.running:resume", _resume),
     Verb("pause", "Pause a run at its next step.", "commands.running:pause", _one_run),
     Verb("cancel", "End a run for good; what it recorded stays.", "commands.running:cancel", _one_run),
     Verb("replay", "Compute a run again and compare the digests.", "commands.running:replay", _one_run),

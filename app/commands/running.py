@@ -35,7 +35,7 @@ from engine.runs import (
     start_worker,
 )
 from engine.runs import inject as inject_run
-from engine.spec import InterventionSpec
+from engine.spec import InterventionSpec, Study
 
 ENDED = {"done", "cancelled", "failed", "interrupted", "paused", "waiting"}
 TIMES = {"at", "every", "when"}
@@ -58,8 +58,7 @@ def run(arguments: Namespace) -> int:
         raise RunError(f"--workers {arguments.workers} is not in [1, {MAX_WORKERS}]")
     for _, arm in expand_arms(study):
         if any(part.policy in LANGUAGE_POLICIES for part in arm.decisions.values()):
-            if arguments.allow_remote and arm.model.url is not None:
-                allow_server(workspace.path, arm.model.url)
+            _take_consent(arguments, workspace, arm)
             check_model(arm.model, workspace.models)
     if study.arms:
         experiment = create_experiment(workspace, study, base=base)
@@ -72,9 +71,16 @@ def run(arguments: Namespace) -> int:
     return _wait_and_print(folders, as_json=arguments.json)
 
 
+def _take_consent(arguments: Namespace, workspace: Workspace, study: Study) -> None:
+    """Remember that texts may go to a study's model server on another computer, where the person says so."""
+    if arguments.allow_remote and study.model.url is not None:
+        allow_server(workspace.path, study.model.url)
+
+
 def resume(arguments: Namespace) -> int:
     """Go on with a run, wait for it and print its result."""
     folder = _find(arguments)
+    _take_consent(arguments, open_workspace(arguments.workspace), read_study(folder))
     resume_run(folder)
     return _wait_and_print([folder], as_json=arguments.json)
 
@@ -138,6 +144,7 @@ def fork(arguments: Namespace) -> int:
     parent = find_run(workspace, arguments.run)
     interventions = read_interventions(Path(arguments.file), parent) if arguments.file else ()
     folder = fork_run(workspace, parent, arguments.at, overrides=arguments.overrides, interventions=interventions)
+    _take_consent(arguments, workspace, read_study(folder))
     start_worker([folder])
     return _wait_and_print([folder], as_json=arguments.json)
 

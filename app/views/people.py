@@ -67,7 +67,8 @@ def show() -> None:
     if people is None:
         st.markdown(f":red[:material/error: {safe(problem)}]")
         st.caption(
-            "The people appear when the settings hold together: change them under Shares and households, or under Compose, part 3."
+            "The people appear when the settings hold together: change them under Shares and households, or under "
+            "Compose, part 3."
         )
         return
     if not people.columns:

@@ -72,7 +72,8 @@ def check_consent(url: str, workspace: Path | None) -> None:
         return
     raise ModelError(
         f"model.url = '{url}' is not on this computer: texts of personas and situations would leave it. If that is "
-        "allowed for these data, run once with --allow-remote; the workspace remembers this server"
+        "allowed for these data, say so where the studio asks, or run, resume or fork once with --allow-remote; "
+        "the workspace remembers this server"
     )
 
 
