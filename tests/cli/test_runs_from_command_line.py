@@ -14,6 +14,7 @@ import pytest
 from app.cli import main
 from app.progress import describe_rate, describe_run
 from engine.llm import needs_consent
+from engine.loading import load_study
 from engine.runs import create_run, launch, list_runs, open_workspace, pause_run, read_info
 from engine.store import read_events, read_measures
 
@@ -354,16 +355,12 @@ def test_one_plays_an_agent_from_the_command_line(microcosm):
     assert "asks nothing" in err
 
 
-def test_forks_and_resumed_runs_may_be_allowed_to_leave_the_computer(microcosm, workspace, finished):
-    run_id = finished[0]["run_id"]
+def test_a_resumed_run_may_be_allowed_to_leave_the_computer(microcosm, workspace):
     url = "http://192.168.0.9:8080"
-    kept = workspace / "runs" / run_id / "study.toml"
-    before = kept.read_text(encoding="utf-8")
-    try:
-        kept.write_text(before + f"\n[model]\nurl = '{url}'\n", encoding="utf-8")
-        assert needs_consent(url, workspace)
-        status, _, _ = microcosm("resume", run_id, "--allow-remote")
-    finally:
-        kept.write_text(before, encoding="utf-8")
-    assert status == 2, "a finished run cannot be resumed"
+    study = load_study("bounded_confidence", ["population.size=10", "steps=1", f"model.url='{url}'"])
+    folder = create_run(open_workspace(workspace), study)
+    assert needs_consent(url, workspace)
+    microcosm("resume", folder.name)
+    assert needs_consent(url, workspace)
+    microcosm("resume", folder.name, "--allow-remote")
     assert not needs_consent(url, workspace)
