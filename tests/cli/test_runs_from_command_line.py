@@ -357,7 +357,7 @@ def test_one_plays_an_agent_from_the_command_line(microcosm):
 
 def test_a_resumed_run_may_be_allowed_to_leave_the_computer(microcosm, workspace):
     url = "http://192.168.0.9:8080"
-    study = load_study("bounded_confidence", ["population.size=10", "steps=1", f"model.url='{url}'"])
+    study = load_study("bounded_confidence", ["population.size=20", "steps=1", f"model.url='{url}'"])
     folder = create_run(open_workspace(workspace), study)
     assert needs_consent(url, workspace)
     microcosm("resume", folder.name)
