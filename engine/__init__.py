@@ -18,7 +18,6 @@ if TYPE_CHECKING:
         Decision,
         Integers,
         MultiSelect,
-        Observation,
         Ranking,
         Rounded,
         Words,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     )
     from engine.draws import keyed_uniform
     from engine.errors import MicrocosmError, StudyError
+    from engine.hints import read_ahead
     from engine.loading import dump_study, load_study, parse_study
     from engine.measures import gain_equality, major_clusters, variance_polarization
     from engine.network import Graph
@@ -42,7 +42,6 @@ _HOME = {
         "Decision",
         "Integers",
         "MultiSelect",
-        "Observation",
         "Ranking",
         "Rounded",
         "Words",
@@ -50,6 +49,7 @@ _HOME = {
     ),
     "engine.draws": ("keyed_uniform",),
     "engine.errors": ("MicrocosmError", "StudyError"),
+    "engine.hints": ("read_ahead",),
     "engine.loading": ("dump_study", "load_study", "parse_study"),
     "engine.measures": ("gain_equality", "major_clusters", "variance_polarization"),
     "engine.network": ("Graph",),
@@ -69,7 +69,6 @@ __all__ = [
     "Measure",
     "MicrocosmError",
     "MultiSelect",
-    "Observation",
     "Ranking",
     "Rounded",
     "ScenarioParams",
@@ -84,6 +83,7 @@ __all__ = [
     "load_study",
     "major_clusters",
     "parse_study",
+    "read_ahead",
     "read_measures",
     "read_states",
     "run_study",

@@ -7,7 +7,7 @@ complete layer stores no ties and is dealt with by counts.
 import numpy as np
 from numba import njit
 
-from engine import MicrocosmError, Words, keyed_uniform
+from engine import MicrocosmError, Words, keyed_uniform, read_ahead
 
 ELEVEN_SHARES = Words(
     tuple((2 * k + 1) / 20 for k in range(10)),
@@ -68,6 +68,7 @@ def _add_neighbours(begin, end, indptr, indices, weights, mirrored, x, total, st
         if weights.size:
             w_all = strength[i]
             for e in range(indptr[i], indptr[i + 1]):
+                read_ahead(x, indices, e)
                 w = np.float64(weights[e])
                 if w < 0:
                     w = -w
@@ -78,6 +79,7 @@ def _add_neighbours(begin, end, indptr, indices, weights, mirrored, x, total, st
             strength[i] = w_all
         else:
             for e in range(indptr[i], indptr[i + 1]):
+                read_ahead(x, indices, e)
                 s += x[indices[e]]
             strength[i] += indptr[i + 1] - indptr[i]
         total[i] = s
@@ -145,6 +147,7 @@ def _count_marked(begin, end, indptr, indices, mark, counts):
     for i in range(begin, end):
         k = 0
         for e in range(indptr[i], indptr[i + 1]):
+            read_ahead(mark, indices, e)
             k += mark[indices[e]]
         counts[i] += k
 

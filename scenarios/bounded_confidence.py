@@ -32,6 +32,7 @@ from engine import (
     column,
     knob,
     major_clusters,
+    read_ahead,
     scenario,
     variance_polarization,
 )
@@ -141,6 +142,7 @@ def _add_neighbours(begin, end, indptr, indices, x, epsilon, total, n_heard):
     for i in range(begin, end):
         own, s, heard = x[i], total[i], n_heard[i]
         for e in range(indptr[i], indptr[i + 1]):
+            read_ahead(x, indices, e)
             y = x[indices[e]]
             near = np.float64(abs(y - own) <= epsilon)  # no branch: who is heard cannot be foreseen
             s += y * near

@@ -17,7 +17,7 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 
 # From the bottom upwards; a module may import only from lines below its own, and from its own package.
 LAYERS = (
-    ("errors", "threads"),
+    ("errors", "hints", "threads"),
     ("draws",),
     ("answers",),
     ("registry", "expressions", "decision"),
