@@ -36,6 +36,7 @@ BETA = 0.3  # ours; with GAMMA it gives R0 = 3
 GAMMA = 0.1  # ours; mean infectious period of 10 days
 P_TRANSMIT = 0.05  # ours
 
+ROWS = 4096  # agents looked through at once for rows to walk; ours
 BATCH = 2048  # ties that are drawn together: what fits into the innermost cache; ours
 SURE = 40.0  # a hazard that no draw escapes: the largest gap of 53 random bits is 53 ln 2 = 36.7
 
@@ -62,13 +63,15 @@ def _date(begin, end, state, infected_at, step):
     Returns:
         Whether anyone is susceptible who was infected before.
     """
-    again = False
-    for i in range(begin, end):
-        if infected_at[i] < 0:
-            if state[i] == EXPOSED or state[i] == INFECTED:
+    again = undated = False
+    for i in range(begin, end):  # without branches, so that many agents are looked at together
+        dated, ill = infected_at[i] >= 0, (state[i] == EXPOSED) | (state[i] == INFECTED)
+        undated |= ill & ~dated
+        again |= dated & (state[i] == SUSCEPTIBLE)
+    if undated:
+        for i in range(begin, end):
+            if infected_at[i] < 0 and (state[i] == EXPOSED or state[i] == INFECTED):
                 infected_at[i] = step
-        elif state[i] == SUSCEPTIBLE:
-            again = True
     return again
 
 
@@ -89,6 +92,16 @@ def _draw_ties(m, low, high, age, lane, target, drawn, out, infected_at, again, 
     for k in range(m):
         if drawn[k] < p:
             out[target[k]] = entry
+
+
+@njit(cache=True, nogil=True)
+def _list_in(begin, end, state, code, found):
+    """Write the agents that are in a state into `found`, ascending, and return their number; without branches."""
+    m = 0
+    for i in range(begin, end):
+        found[m] = i
+        m += state[i] == code
+    return m
 
 
 @njit(cache=True, nogil=True)
@@ -115,26 +128,31 @@ def _transmit(begin, end, indptr, indices, state, out, infected_at, from_infecte
     """
     low, high, target = np.empty(BATCH, np.uint32), np.empty(BATCH, np.uint32), np.empty(BATCH, np.uint32)
     age, lane, drawn = np.empty(BATCH, np.int32), np.zeros(BATCH, np.uint8), np.empty(BATCH, np.float64)
+    walked = np.empty(ROWS, np.uint64)
     m = 0
-    for j in range(begin, end):
-        if (state[j] != INFECTED) if from_infected else (out[j] != SUSCEPTIBLE):
-            continue
-        e = indptr[j]
-        while e < indptr[j + 1]:
-            part = min(indptr[j + 1], e + BATCH - m)
-            for f in range(e, part):  # every tie is written down, and the next one over it unless it may transmit
-                i = np.int64(indices[f])
-                low[m], high[m] = min(i, j), max(i, j)
-                if from_infected:
-                    age[m], target[m] = step - infected_at[j], i
-                    m += out[i] == SUSCEPTIBLE
-                elif state[i] == INFECTED:
-                    age[m], target[m] = step - infected_at[i], j
-                    m += 1
-            e = part
-            if m == BATCH:
-                _draw_ties(m, low, high, age, lane, target, drawn, out, infected_at, again, p, entry, key)
-                m = 0
+    for first in range(begin, end, ROWS):
+        last = min(first + ROWS, end)
+        if from_infected:
+            n_walked = _list_in(first, last, state, INFECTED, walked)
+        else:
+            n_walked = _list_in(first, last, out, SUSCEPTIBLE, walked)
+        for j in walked[:n_walked]:
+            e = indptr[j]
+            while e < indptr[j + 1]:
+                part = min(indptr[j + 1], e + BATCH - m)
+                for f in range(e, part):  # every tie is written down, and the next one over it unless it may transmit
+                    i = np.int64(indices[f])
+                    low[m], high[m] = min(i, j), max(i, j)
+                    if from_infected:
+                        age[m], target[m] = step - infected_at[j], i
+                        m += out[i] == SUSCEPTIBLE
+                    elif state[i] == INFECTED:
+                        age[m], target[m] = step - infected_at[i], j
+                        m += 1
+                e = part
+                if m == BATCH:
+                    _draw_ties(m, low, high, age, lane, target, drawn, out, infected_at, again, p, entry, key)
+                    m = 0
     _draw_ties(m, low, high, age, lane, target, drawn, out, infected_at, again, p, entry, key)
 
 
@@ -194,16 +212,22 @@ def _advance(begin, end, state, out, infected_at, p_onset, gamma, step, onset_ke
         onset_key: Key of the stream, uint64.
         recovery_key: Likewise.
     """
-    for i in range(begin, end):
-        s = state[i]
-        if s == SUSCEPTIBLE:
-            if out[i] != SUSCEPTIBLE and infected_at[i] < 0:
-                infected_at[i] = step
-        elif s == INFECTED:
-            if keyed_uniform(recovery_key, step - infected_at[i], 0, i, 0) < gamma:
-                out[i] = RECOVERED
-        elif s == EXPOSED and keyed_uniform(onset_key, step - infected_at[i], 0, i, 0) < p_onset:
-            out[i] = INFECTED
+    ill, u = np.empty(ROWS, np.int64), np.empty(ROWS)
+    for first in range(begin, end, ROWS):
+        last = min(first + ROWS, end)
+        for i in range(first, last):
+            is_new = (state[i] == SUSCEPTIBLE) & (out[i] != SUSCEPTIBLE) & (infected_at[i] < 0)
+            infected_at[i] = step if is_new else infected_at[i]
+        for code, after, p, key in (
+            (INFECTED, RECOVERED, gamma, recovery_key),
+            (EXPOSED, INFECTED, p_onset, onset_key),
+        ):
+            m = _list_in(first, last, state, code, ill)
+            for k in range(m):
+                u[k] = keyed_uniform(key, step - infected_at[ill[k]], 0, ill[k], 0)
+            for k in range(m):
+                if u[k] < p:
+                    out[ill[k]] = after
 
 
 def transmit(world, state, out, infected_at, again, entry):
