@@ -76,7 +76,7 @@ def _date(begin, end, state, infected_at, step):
 
 
 @njit(cache=True, nogil=True)
-def _draw_ties(m, low, high, age, lane, target, drawn, out, infected_at, again, p, entry, key):
+def _draw_ties(m, source, target, step, age, lane, drawn, out, infected_at, again, p, entry, key):
     """Draw the m ties that were gathered and write new cases into `out`.
 
     A tie has one uniform at one age of its source, whichever of the two is the source. An age is never met twice on
@@ -85,10 +85,12 @@ def _draw_ties(m, low, high, age, lane, target, drawn, out, infected_at, again, 
     """
     if again:
         for k in range(m):
-            i = target[k]
-            lane[k] = 0 if infected_at[i] < 0 else (1 if i == high[k] else 2)
+            lane[k] = 0 if infected_at[target[k]] < 0 else (1 if target[k] > source[k] else 2)
     for k in range(m):
-        drawn[k] = keyed_uniform(key, age[k], low[k], high[k], lane[k])
+        age[k] = step - infected_at[source[k]]
+    for k in range(m):
+        low, high = min(source[k], target[k]), max(source[k], target[k])
+        drawn[k] = keyed_uniform(key, age[k], low, high, lane[k])
     for k in range(m):
         if drawn[k] < p:
             out[target[k]] = entry
@@ -126,9 +128,9 @@ def _transmit(begin, end, indptr, indices, state, out, infected_at, from_infecte
         step: Step of the run.
         key: Key of the layer's stream, uint64.
     """
-    low, high, target = np.empty(BATCH, np.uint32), np.empty(BATCH, np.uint32), np.empty(BATCH, np.uint32)
+    source, target = np.empty(BATCH, np.uint32), np.empty(BATCH, np.uint32)
     age, lane, drawn = np.empty(BATCH, np.int32), np.zeros(BATCH, np.uint8), np.empty(BATCH, np.float64)
-    walked = np.empty(ROWS, np.uint64)
+    walked = np.empty(ROWS, np.int64)
     m = 0
     for first in range(begin, end, ROWS):
         last = min(first + ROWS, end)
@@ -141,19 +143,18 @@ def _transmit(begin, end, indptr, indices, state, out, infected_at, from_infecte
             while e < indptr[j + 1]:
                 part = min(indptr[j + 1], e + BATCH - m)
                 for f in range(e, part):  # every tie is written down, and the next one over it unless it may transmit
-                    i = np.int64(indices[f])
-                    low[m], high[m] = min(i, j), max(i, j)
+                    i = indices[f]
                     if from_infected:
-                        age[m], target[m] = step - infected_at[j], i
+                        source[m], target[m] = j, i
                         m += out[i] == SUSCEPTIBLE
-                    elif state[i] == INFECTED:
-                        age[m], target[m] = step - infected_at[i], j
-                        m += 1
+                    else:
+                        source[m], target[m] = i, j
+                        m += state[i] == INFECTED
                 e = part
                 if m == BATCH:
-                    _draw_ties(m, low, high, age, lane, target, drawn, out, infected_at, again, p, entry, key)
+                    _draw_ties(m, source, target, step, age, lane, drawn, out, infected_at, again, p, entry, key)
                     m = 0
-    _draw_ties(m, low, high, age, lane, target, drawn, out, infected_at, again, p, entry, key)
+    _draw_ties(m, source, target, step, age, lane, drawn, out, infected_at, again, p, entry, key)
 
 
 @njit(cache=True, nogil=True)

@@ -16,7 +16,7 @@ import time
 
 PEERS = ("mesa", "agent_torch")
 P_TRANSMIT, GAMMA = 0.03, 0.1
-MESA_AGENTS, MESA_STEPS = 20_000, 10
+MESA_AGENTS, MESA_STEPS = 1_000_000, 5
 TORCH_AGENTS, TORCH_STEPS = 1_000_000, 20
 
 
@@ -45,7 +45,7 @@ def time_mesa():
     people = [Person(model) for _ in range(MESA_AGENTS)]
     rng = random.Random(1)
     for _ in range(MESA_AGENTS * 5):
-        one, other = rng.sample(people, 2)
+        one, other = rng.choice(people), rng.choice(people)
         one.met.append(other)
         other.met.append(one)
     for person in people[: MESA_AGENTS // 100]:
