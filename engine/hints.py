@@ -34,14 +34,14 @@ def _fetch(typing_context: Any, values: Any, place: Any) -> Any:
 
 @njit(inline="always")
 def read_ahead(values, indices, e):  # type: ignore[no-untyped-def]
-    """Have the value of a neighbour further on fetched, while this one is worked on; changes no result.
+    """Have values[indices[e + 64]] fetched, while values[indices[e]] is worked on; changes no result.
 
     A row of ties ends where the processor did not foresee it, and what it had begun to read for the next rows is then
     dropped; with hints a pull over a million agents is a third faster, over ten million twice as fast.
 
     Args:
-        values: State of every agent, one-dimensional and contiguous.
-        indices: Targets of all ties, uint32.
+        values: What is read out of order, one-dimensional and contiguous: states of agents, or ties of chosen rows.
+        indices: Where it is read, whole numbers from 0 on: targets of ties, or beginnings of rows.
         e: Place in `indices` that is being read.
     """
     if values.size * values.itemsize > NEAR_BYTES:

@@ -26,7 +26,7 @@ from typing import Literal
 import numpy as np
 from numba import njit
 
-from engine import Measure, MicrocosmError, ScenarioParams, column, keyed_uniform, knob, scenario
+from engine import Measure, MicrocosmError, ScenarioParams, column, keyed_uniform, knob, read_ahead, scenario
 
 SUSCEPTIBLE, EXPOSED, INFECTED, RECOVERED = range(4)
 LABELS = ("susceptible", "exposed", "infected", "recovered")
@@ -138,8 +138,10 @@ def _transmit(begin, end, indptr, indices, state, out, infected_at, from_infecte
             n_walked = _list_in(first, last, state, INFECTED, walked)
         else:
             n_walked = _list_in(first, last, out, SUSCEPTIBLE, walked)
-        for j in walked[:n_walked]:
-            e = indptr[j]
+        starts = indptr[walked[:n_walked]]
+        for q in range(n_walked):
+            read_ahead(indices, starts, q)
+            j, e = walked[q], starts[q]
             while e < indptr[j + 1]:
                 part = min(indptr[j + 1], e + BATCH - m)
                 for f in range(e, part):  # every tie is written down, and the next one over it unless it may transmit
