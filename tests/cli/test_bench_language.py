@@ -11,7 +11,9 @@ def test_the_quick_form_measures_ours_and_the_peer(tmp_path):
     command = [sys.executable, "-m", "app.bench", "language", "--quick", "1"]
     finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=True)
     rows = {row["work"]: row for row in map(json.loads, finished.stdout.splitlines())}
-    assert sum("create_completion" in work for work in rows) == 2 and sum("ours" in work for work in rows) == 4
+    assert sum(work.startswith("create_completion") for work in rows) == 2
+    assert sum(work.startswith("its own prefix match") for work in rows) == 3
+    assert sum(work.startswith("ours") for work in rows) == 4
     assert all(row["value"] > 0 for work, row in rows.items() if work != "graphics card")
     assert rows["F32, among others against alone"]["value"] <= 1e-5
     assert "bit-identical: yes" in rows["F32, among others against alone"]["note"]
