@@ -9,7 +9,7 @@ import pytest
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Take one process more than there are cores, 4 at most: tests that walk through the studio wait half of the time."""
+    """Take one process more than there are cores, 4 at most: tests that walk through the studio often wait."""
     return min(4, (os.cpu_count() or 1) + 1)
 
 
