@@ -8,11 +8,6 @@ from collections.abc import Iterator
 import pytest
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Take one process more than there are cores, 4 at most: tests that walk through the studio often wait."""
-    return min(4, (os.cpu_count() or 1) + 1)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _own_workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the tests out of the person's workspace, and wait for workers that are about to end."""
