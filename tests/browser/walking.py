@@ -2,8 +2,9 @@
 
 import re
 import time
+from contextlib import suppress
 
-from playwright.sync_api import expect
+from playwright.sync_api import TimeoutError, expect
 
 from engine.experiment import queue_status, read_experiment
 from engine.runs import list_experiments, open_workspace
@@ -17,14 +18,23 @@ def settle(page):
 
 
 def pick(page, label, option, place=0):
-    """Choose an option of a select box by its label."""
-    page.get_by_role("combobox", name=re.compile(label)).nth(place).click()
+    """Choose an option of a select box by its label; again where a list that was still being drawn took no click."""
+    box = page.get_by_role("combobox", name=re.compile(label)).nth(place)
+    named = page.get_by_test_id("stWidgetLabel").filter(has_text=re.compile(label))  # an open list hides roles
+    field = page.locator("[data-testid=stMultiSelect], [data-testid=stSelectbox]").filter(has=named).nth(place)
     found = page.get_by_role("option", name=re.compile(f"^{re.escape(option)}")).first
-    page.wait_for_timeout(100)
-    if not found.is_visible():  # a long list draws only a part of itself; typing filters it
-        page.keyboard.type(option)
-    found.click(timeout=10_000)
-    settle(page)
+    for _ in range(3):
+        box.click()
+        with suppress(TimeoutError):
+            found.wait_for(state="visible", timeout=1000)
+        if not found.is_visible():  # a long list draws only a part of itself; typing filters it
+            page.keyboard.type(option)
+        found.click(timeout=10_000)
+        settle(page)
+        if option in f"{field.inner_text()} {field.locator('input').first.input_value()}":
+            return
+        page.keyboard.press("Escape")
+    raise AssertionError(f"{option!r} cannot be chosen in {label!r}: {field.inner_text()!r}")
 
 
 def type_number(page, label, value, place=0):
