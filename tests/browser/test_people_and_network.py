@@ -1,10 +1,11 @@
 """The pages People and Network by clicks: a conditional table, the fit report, an edit by hand, a file of ties."""
 
 import re
+from contextlib import suppress
 
 import pytest
 from playwright.sync_api import TimeoutError, expect
-from walking import settle
+from walking import settle, shown_in
 
 from app.drafts import Draft
 from engine.network import Graph
@@ -28,17 +29,19 @@ def open_part(page, name):
 
 
 def choose(page, key, name):
-    """Choose an option of a list by its whole name, once the list shows it."""
+    """Choose an option of a list by its whole name; again where the page was drawn anew and took no click."""
+    field = page.locator(f".st-key-{key}")
     option = page.get_by_role("option", name=name, exact=True)
-    for limit_ms in (5_000, 5_000, 20_000):  # a page that is drawn anew closes the list
-        page.locator(f".st-key-{key} input").fill(name)
+    for limit_ms in (5_000, 5_000, 20_000):
+        field.locator("input").first.fill(name)
         page.wait_for_timeout(200)
-        try:
+        with suppress(TimeoutError):
             option.click(timeout=limit_ms)
-            break
-        except TimeoutError:
-            page.keyboard.press("Escape")
-    settle(page)
+            settle(page)
+            if re.search(rf"\b{re.escape(name)}\b", shown_in(field)):
+                return
+        page.keyboard.press("Escape")
+    raise AssertionError(f"{name!r} cannot be chosen in {key}: {field.inner_text()!r}")
 
 
 def type_text(page, label, text):
