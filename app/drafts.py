@@ -123,6 +123,15 @@ class Draft:
         self.revision += 1
         self.save()
 
+    def catch_up(self) -> None:
+        """Take over what another tab or program has written into the file since, if anything.
+
+        Raises:
+            StudyError: the file is not TOML any more.
+        """
+        if self.path.is_file() and (text := self.path.read_text(encoding="utf-8")) != self.text():
+            self.replace(text)
+
     @property
     def past(self) -> list[str]:
         """The states before this one, oldest first, as TOML."""

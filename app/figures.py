@@ -16,6 +16,7 @@ CATEGORICAL = ("#2B79A8", "#C98A00", "#D55E00", "#009E73", "#8E62A8", "#46A5DC",
 RAMP = ((38, 104, 166), (110, 140, 170), (160, 146, 140), (205, 130, 70), (226, 112, 10))
 FEW_STEPS = 12
 """A run of up to so many steps has each of them on its axis."""
+ROUNDING = 1e-9  # share of a value below which a difference is none
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 # No link to a chart service, no logo; CSV comes from the buttons below each chart.
 PLOT_OPTIONS: dict[str, Any] = {
@@ -60,6 +61,16 @@ def _base(dark: bool, height: int) -> go.Figure:
     return figure
 
 
+def _calm(figure: go.Figure) -> None:
+    """Give lines that differ by nothing but rounding an axis on which they lie flat."""
+    drawn = np.concatenate([np.asarray(trace.y, float) for trace in figure.data] or [np.empty(0)])
+    values = drawn[np.isfinite(drawn)]
+    size = float(np.abs(values).max(initial=0.0))
+    if values.size and np.ptp(values) <= ROUNDING * size:
+        middle, room = float(values.mean()), 0.05 * size if size else 1.0
+        figure.update_yaxes(range=[middle - room, middle + room])
+
+
 def plot_measures(
     series: Mapping[tuple[str, str], tuple[Sequence[float], Sequence[float]]],
     *,
@@ -96,6 +107,7 @@ def plot_measures(
         figure.add_vline(
             x=step, line={"color": "#8A979C", "dash": "dot", "width": 1}, annotation_text=plain_name(short_words(words))
         )
+    _calm(figure)
     _name_steps(figure, unit)
     return figure
 
@@ -186,6 +198,7 @@ def plot_curves(
             x=step, line={"color": "#8A979C", "dash": "dot", "width": 1}, annotation_text=plain_name(short_words(words))
         )
     figure.update_layout(showlegend=True)
+    _calm(figure)
     _name_steps(figure, unit)
     return figure
 

@@ -77,8 +77,8 @@ def draft() -> Draft | None:
     if held is None or held.path != path:
         held = Draft.open(path)
         st.session_state["draft"] = held
-    elif path.read_text(encoding="utf-8") != held.text():
-        held.replace(path.read_text(encoding="utf-8"))
+    else:
+        held.catch_up()
     st.session_state["last_study"] = held.name
     if address("study") != held.name:
         set_address(study=held.name)
@@ -98,10 +98,11 @@ def field_key(key: str) -> str:
 
 
 def store_field(key: str, convert: Callable[[Any], Any] | None = None) -> None:
-    """Take a field's new value into the draft; meant as a widget's callback."""
+    """Take a field's new value into the draft, as another tab may have left it; meant as a widget's callback."""
     held: Draft | None = st.session_state.get("draft")
     if held is not None:
         value = st.session_state.get(field_key(key))
+        held.catch_up()
         held.put(key, convert(value) if convert else value)
 
 
@@ -115,6 +116,7 @@ def change_draft(change: Callable[[Draft], object], *, afresh: bool = True) -> N
     """
     held: Draft | None = st.session_state.get("draft")
     if held is not None:
+        held.catch_up()
         change(held)
         held.revision += afresh
 

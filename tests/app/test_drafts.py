@@ -4,7 +4,9 @@ import tomllib
 
 import pytest
 
+from app import session
 from app.drafts import Draft, draft_path, normal_key, problem_at
+from app.figures import plot_measures
 from app.views.compose import PARTS, part_of
 from engine.errors import Problem, StudyError
 from engine.loading import default_study, load_study
@@ -108,3 +110,26 @@ def test_the_text_reads_back_as_the_same_study(draft):
     draft.put("title", 'quotes " and \\ and <b>é</b>')
     study, _ = draft.check()
     assert load_study(tomllib.loads(draft.text())) == study
+
+
+def test_a_change_in_one_tab_keeps_what_another_has_changed(tmp_path, monkeypatch):
+    first = Draft.new(tmp_path / "studies", "sir")
+    second = Draft.open(first.path)
+    second.put("params.gamma", 0.3)
+    kept = {"draft": first}
+    monkeypatch.setattr(session.st, "session_state", kept)
+    kept[session.field_key("params.p_transmit")] = 0.2
+    session.store_field("params.p_transmit")
+    session.change_draft(lambda draft: draft.put("seed", 5))
+    left = Draft.open(first.path)
+    assert [left.get(key) for key in ("params.gamma", "params.p_transmit", "seed")] == [0.3, 0.2, 5]
+
+
+def test_rounding_is_not_drawn_as_if_something_happened():
+    steps = list(range(50))
+    noise = [0.49 + 1e-16 * (step % 3) for step in steps]
+    flat = plot_measures({("mean", "a"): (steps, noise)}, unit="step", dark=False)
+    low, high = flat.layout.yaxis.range
+    assert high - low > 0.01 and low < 0.49 < high
+    moving = plot_measures({("mean", "a"): (steps, [0.49 + 1e-3 * step for step in steps])}, unit="step", dark=False)
+    assert moving.layout.yaxis.range is None
